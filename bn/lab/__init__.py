@@ -1,0 +1,1 @@
+"""The laboratory: trains, measures, judges and draws what the notebooks ask for."""
