@@ -71,6 +71,8 @@ def _train(groups: list[list[tuple[Setting, int]]], title: str) -> None:
     context.set_forkserver_preload([__name__])
     progress = context.Array("q", len(groups))
     failures = context.Queue()
+    # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
+    folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
     waiting, running = list(enumerate(groups)), []
     total = sum(_work(group, group[0][0].steps) for group in groups)
     try:
@@ -78,7 +80,7 @@ def _train(groups: list[list[tuple[Setting, int]]], title: str) -> None:
             while waiting or running:
                 while waiting and len(running) < _WORKERS:
                     i, group = waiting.pop(0)
-                    arguments = (group, i, progress, failures)
+                    arguments = (group, i, progress, failures, folders)
                     running.append(context.Process(target=_worker, args=arguments, daemon=True))
                     running[-1].start()
                 time.sleep(0.2)
@@ -111,23 +113,25 @@ def _raise_failure(failures, ended: list) -> None:
     raise RunError(message)
 
 
-def _worker(group: list[tuple[Setting, int]], i: int, progress, failures) -> None:
+def _worker(group: list[tuple[Setting, int]], i: int, progress, failures, folders: dict[str, str]) -> None:
     """Train one group in this process; a failure becomes one sentence for the parent."""
+    os.environ.update(folders)
     torch.set_num_threads(1)  # one thread a process: the same bytes every time, and no fight over cores
     try:
         with _lock(group):
             train_group(group, lambda step: progress.__setitem__(i, step))
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        failures.put(
+    except Exception as error:
+        failures.put(_sentence(error))
+        raise SystemExit(1) from error
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return (
             f"The disk is full: {error.filename or paths.runs()} could not be written. "
             "Free some space and run the same command again: it goes on from the last checkpoint."
         )
-        raise SystemExit(1) from None
-    except Exception as error:
-        failures.put(f"{type(error).__name__}: {error}")
-        raise SystemExit(1) from error
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager
