@@ -1,5 +1,6 @@
 """The figures of the book: a function for each, from a record and a language to a drawing of one to three panels."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _HERE = Path(__file__).parent
 _STYLE = _HERE / "book.mplstyle"
 for _font in sorted((_HERE / "fonts").glob("*.ttf")):
     font_manager.fontManager.addfont(_font)
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # Plex's bold is a 600, which is meant
 
 
 @dataclass(frozen=True)
