@@ -171,7 +171,7 @@ def _fig1a_accuracy(record: dict) -> dict[str, Estimate]:
 
 def _fig1bc_stability(record: dict) -> dict[str, Estimate]:
     """How far the median of each unit's input travels, in its own interquartile ranges: BN beside plain."""
-    drift = {name: np.median(net["drift"], axis=1) for name, net in record["figure1"].items()}
+    drift = {name: np.median(np.array(net["drift"], float), axis=1) for name, net in record["figure1"].items()}
     return {
         "drift_ratio": ratio_with_interval(drift["bn"], drift["plain"]),
         "drift_plain": mean_with_interval(drift["plain"]),
@@ -185,7 +185,8 @@ def _baseline_drift(record: dict) -> dict[str, Estimate]:
     for suffix, name in (("", "plain"), ("_bn", "bn")):
         network = record["figure1"][name]
         for quantity in ("mean_shift", "std_growth"):
-            both[quantity + suffix] = mean_with_interval(np.median(network[quantity], axis=1))
+            values = np.array(network[quantity], float)  # what is None, because not finite, becomes NaN
+            both[quantity + suffix] = mean_with_interval(np.median(values, axis=1))
     return both
 
 

@@ -18,6 +18,7 @@ from bn.lab.text import TITLES, pick, words
 COLOURS = {"plain": "#d0660a", "bn": "#2080c8"}
 LINES = {"plain": (0, (4, 1.5)), "bn": "-"}
 NETWORKS = ("plain", "bn")
+_ENDS = {"often": 0, "seldom": 3}  # of the intervals of records: every evaluation, every tenth
 _HERE = Path(__file__).parent
 _STYLE = _HERE / "book.mplstyle"
 for _font in sorted((_HERE / "fonts").glob("*.ttf")):
@@ -51,7 +52,7 @@ def figure1(record: dict, language: str) -> Drawing:
 
 
 def all_units(record: dict, language: str) -> Drawing:
-    """The same statistics over all units of the last hidden layer, and the drift of each of them."""
+    """The same percentiles over all units of the last hidden layer together."""
     word, networks = words(language), record["figure1"]
     limits = _common_limits([networks[name]["pooled_percentiles"] for name in NETWORKS])
     panels = []
@@ -60,16 +61,31 @@ def all_units(record: dict, language: str) -> Drawing:
             axes = _panel(word(f"all {name}"), language)
             _percentiles(axes, networks[name]["steps"], networks[name]["pooled_percentiles"], name, limits, language)
             panels.append((axes.figure, f"{word(f'all {name}')}: {word('sigmoid input')}"))
-        axes = _panel(word("drift title"), language)
-        for name in NETWORKS:
-            drift = np.array(networks[name]["drift"], float).ravel()
-            sns.ecdfplot(drift, ax=axes, color=COLOURS[name], linestyle=LINES[name], label=word(name))
-        axes.set(xlabel=word("drift"), ylabel=word("share of units"), xscale="log")
-        _legend(axes, language, "lower right")
-        panels.append((axes.figure, word("drift title")))
-    drifts = {name: number(np.median(networks[name]["drift"])) for name in NETWORKS}
-    title = pick(TITLES["all_units"], language).format(**drifts)
+    ends = {name: number(np.array(networks[name]["pooled_percentiles"], float)[-1, 1]) for name in NETWORKS}
+    title = pick(TITLES["all_units"], language).format(**ends)
     return Drawing(tuple(panels), title, pick(TITLES["all_units note"], language).format(**_PERCENTILES))
+
+
+def drift(record: dict, language: str) -> Drawing:
+    """How far the median of each unit's input travels, and how that depends on how often one looks."""
+    word, networks = words(language), record["figure1"]
+    every = networks["plain"]["drift_every"]
+    medians = {name: np.array(networks[name]["drift_by_interval"], float) for name in NETWORKS}
+    with rc_context(fname=_STYLE):
+        units = _panel(word("drift title"), language)
+        looks = _panel(word("looks title"), language)
+        for name in NETWORKS:
+            style = {"color": COLOURS[name], "linestyle": LINES[name], "label": word(name)}
+            sns.ecdfplot(np.array(networks[name]["drift"], float).ravel(), ax=units, **style)
+            looks.plot(every, medians[name].mean(0), marker="o", markersize=4, **style)
+        units.set(xlabel=word("drift"), ylabel=word("share of units"), xscale="log")
+        looks.set(xlabel=word("interval"), ylabel=word("drift"), xscale="log", yscale="log")
+        _legend(units, language, "lower right")
+        _legend(looks, language, "upper right")
+    panels = ((units.figure, word("drift title")), (looks.figure, word("looks title")))
+    found = {f"{name}_{end}": number(medians[name].mean(0)[k]) for name in NETWORKS for end, k in _ENDS.items()}
+    found |= {end: number(every[k]) for end, k in _ENDS.items()}
+    return Drawing(panels, pick(TITLES["drift"], language).format(**found), pick(TITLES["drift note"], language))
 
 
 def grid(record: dict, language: str) -> Drawing:

@@ -17,6 +17,7 @@ from bn.lab.experiments import PAPER_STEPS, Activations, Algorithm, Question
 from bn.lab.train import PERCENTILES
 
 NETWORKS = ("plain", "bn")
+_EVERY = (1, 2, 5, 10, 20, 50)  # evaluations between two looks at a distribution
 _START = 0.02  # of the training: where the drift of a distribution is measured from
 
 
@@ -84,15 +85,23 @@ def _network(setting, ask: Activations, found: dict) -> dict:
         "unit_percentiles": _outer(replicas[0]["percentiles"][:, :, unit]),
         "pooled_percentiles": _outer(np.mean([r["pooled"] for r in replicas], axis=0)),
         "drift": [_numbers(drift[:, median]) for drift in drifts],
+        "drift_every": [every * setting.every for every in _EVERY],
+        "drift_by_interval": [
+            _numbers([np.median(_drift(r["percentiles"], every)[:, median]) for every in _EVERY]) for r in replicas
+        ],
         "mean_shift": [_numbers(abs(m1 - m0) / np.maximum(s0, s1)) for m0, m1, s0, s1 in ends],
         "std_growth": [_numbers(s1 / s0) for _, _, s0, s1 in ends],
     }
 
 
-def _drift(percentiles: np.ndarray) -> np.ndarray:
-    """Of percentiles (E, 5, units): total variation over training / mean interquartile range, (units, 5)."""
+def _drift(percentiles: np.ndarray, every: int = 1) -> np.ndarray:
+    """Of percentiles (E, 5, units): total variation over training / mean interquartile range, (units, 5).
+
+    With `every` > 1, the variation between every so manieth evaluation: movement back and forth in between is
+    not counted.
+    """
     iqr = percentiles[:, PERCENTILES.index(75)] - percentiles[:, PERCENTILES.index(25)]
-    return (abs(np.diff(percentiles, axis=0)).sum(0) / iqr.mean(0)).T
+    return (abs(np.diff(percentiles[::every], axis=0)).sum(0) / iqr.mean(0)).T
 
 
 def _typical(drift: np.ndarray) -> int:

@@ -17,6 +17,8 @@ WORDS = {
     "all bn": ("All units, with BN", "الوحدات جميعها، مع BN"),
     "drift title": ("Drift, unit by unit", "الانجراف، وحدةً وحدة"),
     "drift": ("drift (interquartile ranges)", "الانجراف (بوحدة المدى الربيعي)"),
+    "looks title": ("Drift, by how often one looks", "الانجراف بحسب تكرار النظر"),
+    "interval": ("steps between two looks", "الخطوات بين نظرتين"),
     "share of units": ("share of the units", "نسبة الوحدات"),
     "grid plain": ("Without BN", "من غير BN"),
     "grid bn": ("With BN", "مع BN"),
@@ -108,14 +110,24 @@ TITLES = {
         "اللتان يساوي انجرافهما وسيط انجراف طبقتيهما.",
     ),
     "all_units": (
-        "The median unit drifts by {plain} interquartile ranges without BN and by {bn} with it.",
-        "تنجرف الوحدة الوسيطة بمقدار {plain} من المدى الربيعي من غير BN، وبمقدار {bn} معه.",
+        "Over all units, the median input ends at {plain} without BN and at {bn} with it.",
+        "على الوحدات جميعها، ينتهي وسيط المدخل عند {plain} من غير BN وعند {bn} معه.",
     ),
     "all_units note": (
-        "Left and middle: the 15th, 50th and 85th percentiles over all 100 units together, mean over seeds. Right: the "
-        "share of the units, of all seeds, whose drift is at most the value below.",
-        "اللوحتان الأوليان: المئينات {p15} و{p50} و{p85} على الوحدات المئة معًا، بالمتوسط على البذور. اللوحة الثالثة: "
-        "نسبة الوحدات، من البذور كلها، التي لا يتجاوز انجرافها القيمة المبيَّنة على المحور الأفقي.",
+        "The 15th, 50th and 85th percentiles over all 100 units together, mean over seeds.",
+        "المئينات {p15} و{p50} و{p85} على الوحدات المئة معًا، بالمتوسط على البذور.",
+    ),
+    "drift": (
+        "Seen every {often} steps, the median unit drifts by {plain_often} interquartile ranges without BN and "
+        "{bn_often} with it; seen every {seldom} steps, by {plain_seldom} and {bn_seldom}.",
+        "إذا نُظر إليها كل {often} خطوة، انجرفت الوحدة الوسيطة بمقدار {plain_often} من المدى الربيعي من غير BN "
+        "و{bn_often} معه؛ وإذا نُظر إليها كل {seldom} خطوة، فبمقدار {plain_seldom} و{bn_seldom}.",
+    ),
+    "drift note": (
+        "Left: the share of the units, of all seeds, whose drift is at most the value below. Right: the drift of the "
+        "median unit, mean over seeds, by the time between two looks.",
+        "اللوحة الأولى: نسبة الوحدات، من البذور كلها، التي لا يتجاوز انجرافها القيمة المبيَّنة على المحور الأفقي. اللوحة "
+        "الثانية: انجراف الوحدة الوسيطة، بالمتوسط على البذور، بحسب المدة بين نظرتين.",
     ),
     "grid": (
         "After {steps} steps, {bn} of the {all} settings pass 95% with BN and {plain} without.",
