@@ -18,7 +18,9 @@ help:
 	@echo "make clean   remove build/; finished runs stay in runs/"
 
 book: $(BIN)/ready
-	snakemake --cores $(CORES) --quiet rules book $(if $(CONFIG),--config $(CONFIG))
+	@snakemake book --cores $(CORES) --rerun-incomplete --quiet rules $(if $(CONFIG),--config $(CONFIG)) || { \
+	  echo "The book is not finished; the lines above say why. What was trained is kept: type the same command again."; \
+	  echo "(If an earlier make book was killed and left the folder locked, type first: $(BIN)/snakemake --unlock)"; exit 1; }
 	@echo "The book is ready: open build/html/index.html"
 
 test: $(BIN)/ready

@@ -90,7 +90,8 @@ class Question:
                 f"unknown parameter {', '.join(map(repr, unknown))}; "
                 f"this notebook's parameters are {', '.join(sorted(allowed))}"
             )
-        values = {name: namespace[name] for name in allowed & given}
+        # From the namespace, not from `given`: nbval runs the cells without a history, so that `In` is empty.
+        values = {name: namespace[name] for name in allowed if name in namespace}
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     @property

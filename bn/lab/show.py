@@ -47,8 +47,8 @@ def cards(record: dict, claim_ids: list[str], language: str) -> HTML:
     word, pairs = words(language), []
     for claim_id in claim_ids:
         verdict = claims.judge(claim_id, record)
-        section = f"{word('section')} {number(verdict.claim['section'])}"
-        says = _card("bn-says", f"{word('says')}, {section}", f"<p>{verdict.claim['claim'][language]}</p>")
+        title = f"{word('says')} ({word('section')} {number(verdict.claim['section'])})"
+        says = _card("bn-says", title, f"<p>{verdict.claim['claim'][language]}</p>")
         found = f"<p>{_found(claim_id, verdict, record, language)}</p>{_badge(verdict, language)}"
         pairs.append(says + _card("bn-found", word("found"), found))
     return _html("".join(f'<div class="bn-cards">{pair}</div>' for pair in pairs), language)

@@ -71,18 +71,18 @@ VERDICTS = {
     "reproduced": ("reproduced", "أُعيد إنتاجه"),
     "smaller": ("reproduced at smaller scale", "أُعيد إنتاجه بحجم أصغر"),
     "not": ("not reproduced", "لم يُعَد إنتاجه"),
-    "notrun": ("not run", "لم يُشغَّل"),
+    "notrun": ("not run", "لم يُختبَر"),
 }
 
 # What stands under every figure: which images, how many steps and seeds, and whether that is the paper's own size.
 SIZES = {
     "own": (
         "MNIST, {steps} steps, {seeds} seeds: the paper's own size.",
-        "MNIST، {steps} خطوة، {seeds} بذور: بحجم تجربة الورقة نفسها.",
+        "<bdi>MNIST</bdi>، عدد الخطوات {steps}، عدد البذور {seeds}: بحجم تجربة الورقة نفسها.",
     ),
     "smaller": (
         "Small scale, not the paper's experiment: {images}, {steps} steps, {seeds} seeds.",
-        "حجم صغير، وليس تجربة الورقة: {images}، {steps} خطوة، {seeds} بذور.",
+        "حجم صغير، وليس تجربة الورقة: {images}، عدد الخطوات {steps}، عدد البذور {seeds}.",
     ),
     "digits": ("scikit-learn's digits", "أرقام scikit-learn"),
     "mnist": ("MNIST", "MNIST"),
@@ -139,7 +139,7 @@ TITLES = {
     ),
     "tuned": (
         "Each at the best setting of its own grid, BN ends at {bn} and the plain network at {plain}.",
-        "إذا دُرِّبت كل شبكة بأفضل إعدادات شبكتها، انتهت شبكة BN إلى {bn} والشبكة العادية إلى {plain}.",
+        "إذا دُرِّبت كل شبكة بأفضل إعداداتها في الجدول، انتهت شبكة BN إلى {bn} والشبكة العادية إلى {plain}.",
     ),
     "tuned note": (
         "The settings were chosen on validation images; the curves are of test images, mean over seeds with its 95% "
@@ -212,7 +212,7 @@ ESTIMATES = {
     "seeds_ahead": ("share of seeds ahead", "نسبة البذور المتقدِّمة"),
     "steps_ratio": ("steps to 95%, BN / plain", "الخطوات حتى <bdi>95%</bdi>، نسبة <bdi>BN</bdi> إلى العادية"),
     "drift_ratio": ("drift, BN / plain", "الانجراف، نسبة <bdi>BN</bdi> إلى العادية"),
-    "mean_shift": ("shift of the mean", "انزياح المتوسط"),
+    "mean_shift": ("shift of the mean", "تحرُّك المتوسط"),
     "std_growth": ("growth of the standard deviation", "نمو الانحراف المعياري"),
 }
 

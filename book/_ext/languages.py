@@ -6,6 +6,8 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import roles
+from sphinx import addnodes
+from sphinx.locale import init
 from sphinx.transforms import SphinxTransform
 
 
@@ -24,6 +26,15 @@ def label_first(app, doctree):
     labels = {target.get("refid") for target in doctree.findall(nodes.target)}
     for section in doctree.findall(nodes.section):
         section["ids"].sort(key=lambda identifier: identifier not in labels)
+
+
+def captions(app, doctree):
+    """Translate the captions of the contents: they join the index page after Sphinx has translated it."""
+    folders = [str(Path(app.srcdir) / folder) for folder in app.config.locale_dirs]
+    catalogue, _ = init(folders, app.config.language, "index")
+    for contents in doctree.findall(addnodes.toctree):
+        if contents.get("caption"):
+            contents["caption"] = catalogue.gettext(contents["caption"])
 
 
 def alternates(app, page, template, context, doctree):
@@ -54,6 +65,7 @@ def setup(app):
         roles.register_local_role(language, roles.CustomRole(language, roles.generic_custom_role, option, content=[]))
     app.add_transform(SameEquations)
     app.connect("doctree-read", label_first, priority=100)  # before Sphinx collects the table of contents
+    app.connect("doctree-read", captions, priority=900)
     app.connect("config-inited", without_thebe)
     app.connect("html-page-context", alternates)
     app.connect("build-finished", copy_mathjax)
