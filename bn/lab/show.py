@@ -25,10 +25,14 @@ _SCALES = ("paper", "gpu", "cpu")  # of committed records, the largest first
 def figure(drawing: Drawing, record: dict, language: str) -> HTML:
     """A drawing with its title, the size of the run, a note, and the provenance strip."""
     panels = "".join(svg(panel, alt) for panel, alt in drawing.panels)
-    size = _size(record, language) if drawing.trained else ""
-    caption = f"<strong>{drawing.title}</strong> {size} {drawing.note}"
-    body = f'<div class="bn-panels">{panels}</div><figcaption>{caption}</figcaption>'
+    body = f'<div class="bn-panels">{panels}</div><figcaption>{caption(drawing, record, language)}</figcaption>'
     return _html(f'<figure class="bn-figure">{body}</figure>{_provenance(record, language)}', language)
+
+
+def caption(drawing: Drawing, record: dict, language: str) -> str:
+    """The title of a drawing, the size of the run that it shows, and its note."""
+    size = _size(record, language) if drawing.trained else ""
+    return f"<strong>{drawing.title}</strong> {size} {drawing.note}"
 
 
 def svg(panel: Figure, alt: str) -> str:
@@ -49,8 +53,8 @@ def cards(record: dict, claim_ids: list[str], language: str) -> HTML:
         verdict = claims.judge(claim_id, record)
         title = f"{word('says')} ({word('section')} {number(verdict.claim['section'])})"
         says = _card("bn-says", title, f"<p>{verdict.claim['claim'][language]}</p>")
-        found = f"<p>{_found(claim_id, verdict, record, language)}</p>{_badge(verdict, language)}"
-        pairs.append(says + _card("bn-found", word("found"), found))
+        body = f"<p>{_found(claim_id, verdict, record, language)}</p>{_badge(verdict, language)}"
+        pairs.append(says + _card("bn-found", word("found"), body))
     return _html("".join(f'<div class="bn-cards">{pair}</div>' for pair in pairs), language)
 
 
@@ -89,7 +93,7 @@ def _part_figure1(language: str) -> str:
 
 
 def _part_tally(language: str) -> str:
-    counts = Counter(_judge(claim_id).verdict for claim_id in claims.ledger())
+    counts = Counter(judged(claim_id).verdict for claim_id in claims.ledger())
     items = (
         f'<li class="bn-{name}"><b>{counts[name]}</b> <span>{pick(VERDICTS[name], language)}</span></li>'
         for name in claims.VERDICTS
@@ -102,16 +106,17 @@ def _part_ledger(language: str) -> str:
     head = [word(key) for key in ("section", "statement", "paper's value", "found", "verdict")]
     rows = ""
     for claim_id, claim in claims.ledger().items():
-        verdict = _judge(claim_id)
+        verdict = judged(claim_id)
         how = f"<details><summary>{word('how')}</summary>{claim['measure'][language]}</details>"
-        found = _found(claim_id, verdict, _best_record(claim["experiment"]), language)
-        cells = [number(claim["section"]), claim["claim"][language] + how, claim["paper"][language], found]
+        cells = [number(claim["section"]), claim["claim"][language] + how, claim["paper"][language]]
+        cells.append(found(claim_id, language))
         cells.append(_badge(verdict, language))
         rows += f'<tr id="claim-{claim_id}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
     return _html(_table(head, rows), language).data
 
 
-def _judge(claim_id: str) -> Verdict:
+def judged(claim_id: str) -> Verdict:
+    """The verdict on a claim from the committed record of the largest scale."""
     return claims.judge(claim_id, _best_record(claims.ledger()[claim_id]["experiment"]))
 
 
@@ -119,6 +124,11 @@ def _best_record(experiment: str) -> dict | None:
     """The committed record of the largest scale, if there is one."""
     files = [paths.RECORDS / experiment / f"{scale}.json" for scale in _SCALES]
     return next((records.read(path) for path in files if path.exists()), None)
+
+
+def found(claim_id: str, language: str) -> str:
+    """What the committed record of the largest scale says of a claim, as HTML."""
+    return _found(claim_id, judged(claim_id), _best_record(claims.ledger()[claim_id]["experiment"]), language)
 
 
 def _found(claim_id: str, verdict: Verdict, record: dict | None, language: str) -> str:
@@ -223,15 +233,15 @@ def _steps(network: dict, language: str) -> str:
 
 
 def _with_interval(estimate: Estimate, digits: int) -> str:
-    return f"<bdi>{estimate.value:,.{digits}f}</bdi> {_interval(estimate, digits)}"
+    return f"<bdi>{estimate.value:,.{digits}f}</bdi>{_interval(estimate, digits)}"
 
 
 def _interval(estimate: Estimate, digits: int, scale: float = 1, unit: str = "") -> str:
-    """[low, high], or nothing where a single seed gives no interval."""
+    """A space and [low, high], or nothing where a single seed gives no interval."""
     if not math.isfinite(estimate.low) or not math.isfinite(estimate.high):
         return ""
     low, high = (f"{scale * end:,.{digits}f}{unit}".replace("-", "−") for end in (estimate.low, estimate.high))
-    return f"<bdi>[{low}, {high}]</bdi>"
+    return f" <bdi>[{low}, {high}]</bdi>"
 
 
 def _size(record: dict, language: str) -> str:

@@ -16,16 +16,16 @@ WORDS = {
     "all plain": ("All units, without BN", "الوحدات جميعها، من غير BN"),
     "all bn": ("All units, with BN", "الوحدات جميعها، مع BN"),
     "drift title": ("Drift, unit by unit", "الانجراف، وحدةً وحدة"),
-    "drift": ("drift (interquartile ranges)", "الانجراف (بوحدة المدى الربيعي)"),
-    "looks title": ("Drift, by how often one looks", "الانجراف بحسب تكرار النظر"),
-    "interval": ("steps between two looks", "الخطوات بين نظرتين"),
+    "drift": ("drift (interquartile ranges)", "الانجراف (مقيسًا بالمدى الربيعي)"),
+    "looks title": ("Drift, by how often one looks", "الانجراف بحسب تكرار القياس"),
+    "interval": ("steps between two looks", "الخطوات بين قياسين"),
     "share of units": ("share of the units", "نسبة الوحدات"),
     "grid plain": ("Without BN", "من غير BN"),
     "grid bn": ("With BN", "مع BN"),
     "learning rate": ("learning rate", "معدل التعلم"),
     "weight std": ("std of the first weights", "الانحراف المعياري للأوزان الأولية"),
     "same setting": ("The same setting", "الإعداد نفسه"),
-    "own best": ("Each at its own best", "كلٌّ بأفضل إعداد لها"),
+    "own best": ("Each at its own best", "كل شبكة بأفضل إعداداتها"),
     "unit normal": ("input with variance 1", "مدخل تباينه 1"),
     "wide normal": ("input with variance 25", "مدخل تباينه 25"),
     "sigmoid": ("sigmoid", "الدالة السينية"),
@@ -35,11 +35,11 @@ WORDS = {
     "found": ("We found", "ما وجدناه"),
     "section": ("section", "القسم"),
     "statement": ("Statement", "العبارة"),
-    "measured": ("Measured", "المَقيس"),
+    "measured": ("Measured", "ما قيس"),
     "value": ("Value", "القيمة"),
     "rule": ("Rule", "القاعدة"),
     "verdict": ("Verdict", "الحكم"),
-    "paper's value": ("The paper", "الورقة"),
+    "paper's value": ("The paper", "في الورقة"),
     "how": ("How it is measured", "طريقة القياس"),
     "rule changed": ("the rule changed after this run", "تغيَّرت القاعدة بعد هذا التشغيل"),
     "network": ("Network", "الشبكة"),
@@ -58,7 +58,7 @@ WORDS = {
     "versions": ("versions", "الإصدارات"),
     "compiled": ("torch.compile", "torch.compile"),
     "time": ("training time", "زمن التدريب"),
-    "core seconds": ("{} core-seconds", "{} ثانية معالج"),
+    "core seconds": ("{} core-seconds", "{} ثانية من زمن المعالج"),
     "finished": ("finished", "اكتمل في"),
     "command": ("command", "الأمر"),
     "yes": ("yes", "نعم"),
@@ -78,13 +78,13 @@ VERDICTS = {
 SIZES = {
     "own": (
         "MNIST, {steps} steps, {seeds} seeds: the paper's own size.",
-        "<bdi>MNIST</bdi>، عدد الخطوات {steps}، عدد البذور {seeds}: بحجم تجربة الورقة نفسها.",
+        "<bdi>MNIST</bdi>، عدد الخطوات {steps}، عدد البذور {seeds}: بالحجم نفسه الذي في الورقة.",
     ),
     "smaller": (
         "Small scale, not the paper's experiment: {images}, {steps} steps, {seeds} seeds.",
         "حجم صغير، وليس تجربة الورقة: {images}، عدد الخطوات {steps}، عدد البذور {seeds}.",
     ),
-    "digits": ("scikit-learn's digits", "أرقام scikit-learn"),
+    "digits": ("scikit-learn's digits", "صور الأرقام من scikit-learn"),
     "mnist": ("MNIST", "MNIST"),
 }
 
@@ -95,11 +95,11 @@ TITLES = {
     ),
     "figure1 never": (
         "BN reaches 95% after {bn} steps; the plain network does not in all seeds.",
-        "بلغت شبكة BN دقة {target} بعد {bn} خطوة، ولم تبلغها الشبكة العادية في البذور جميعها.",
+        "بلغت شبكة BN دقة {target} بعد {bn} خطوة، وأخفقت الشبكة العادية في بلوغها في بذرة واحدة على الأقل.",
     ),
     "figure1 neither": (
         "Too short a run: neither network reaches 95% in all seeds.",
-        "تشغيل قصير: لم تبلغ أيٌّ من الشبكتين دقة {target} في البذور جميعها.",
+        "تشغيل قصير: أخفقت كل من الشبكتين في بلوغ دقة {target} في بذرة واحدة على الأقل.",
     ),
     "figure1 note": (
         "(a) Mean over seeds with its 95% interval. (b, c) The 15th, 50th and 85th percentiles of the input of unit "
@@ -107,7 +107,7 @@ TITLES = {
         "the median of their layer.",
         "(أ) المتوسط على البذور مع فترة الثقة {interval}. (ب، ج) المئينات {p15} و{p50} و{p85} لمدخل الوحدة "
         "{plain_unit} (العادية) والوحدة {bn_unit} (BN) في الطبقة المخفية الأخيرة، البذرة {seed}: وهما الوحدتان "
-        "اللتان يساوي انجرافهما وسيط انجراف طبقتيهما.",
+        "اللتان انجرافهما هو الأقرب إلى وسيط الانجراف في طبقتيهما.",
     ),
     "all_units": (
         "Over all units, the median input ends at {plain} without BN and at {bn} with it.",
@@ -120,22 +120,24 @@ TITLES = {
     "drift": (
         "Seen every {often} steps, the median unit drifts by {plain_often} interquartile ranges without BN and "
         "{bn_often} with it; seen every {seldom} steps, by {plain_seldom} and {bn_seldom}.",
-        "إذا نُظر إليها كل {often} خطوة، انجرفت الوحدة الوسيطة بمقدار {plain_often} من المدى الربيعي من غير BN "
-        "و{bn_often} معه؛ وإذا نُظر إليها كل {seldom} خطوة، فبمقدار {plain_seldom} و{bn_seldom}.",
+        "بالقياس كل {often} خطوة، يعادل انجراف الوحدة الوسيطة المدى الربيعي {plain_often} مرة من غير BN "
+        "و{bn_often} مرة معه؛ وبالقياس كل {seldom} خطوة، {plain_seldom} و{bn_seldom}.",
     ),
     "drift note": (
         "Left: the share of the units, of all seeds, whose drift is at most the value below. Right: the drift of the "
         "median unit, mean over seeds, by the time between two looks.",
-        "اللوحة الأولى: نسبة الوحدات، من البذور كلها، التي لا يتجاوز انجرافها القيمة المبيَّنة على المحور الأفقي. اللوحة "
-        "الثانية: انجراف الوحدة الوسيطة، بالمتوسط على البذور، بحسب المدة بين نظرتين.",
+        "اللوحة الأولى: نسبة الوحدات، من البذور كلها، التي لا يتجاوز انجرافها القيمة المبيَّنة على المحور الأفقي. "
+        "اللوحة "
+        "الثانية: انجراف الوحدة الوسيطة، بالمتوسط على البذور، بحسب المدة بين قياسين.",
     ),
     "grid": (
         "After {steps} steps, {bn} of the {all} settings pass 95% with BN and {plain} without.",
-        "بعد {steps} خطوة، تتجاوز {bn} من الإعدادات البالغ عددها {all} دقةَ {target} مع BN، و{plain} من غيره.",
+        "بعد {steps} خطوة، ومن بين إعدادات عددها {all}، تتجاوز الدقة {target} في {bn} منها مع BN وفي {plain} منها "
+        "من غيره.",
     ),
     "grid note": (
         "Test accuracy in percent, mean over {seeds} seeds.",
-        "دقة الاختبار بالمئة، متوسطًا على {seeds} من البذور.",
+        "دقة الاختبار بالمئة، بالمتوسط على البذور، وعددها {seeds}.",
     ),
     "tuned": (
         "Each at the best setting of its own grid, BN ends at {bn} and the plain network at {plain}.",
@@ -159,22 +161,25 @@ TITLES = {
 
 FOUND = {
     "fig1a-accuracy": (
-        "BN is ahead throughout in {ahead} of the seeds. It needs {ratio} of the plain network's steps to 95% "
-        "{ratio_interval}, and ends {gain} percentage points {gain_interval} from it.",
-        "تتقدم شبكة BN في المراحل كلها في {ahead} من البذور. وتحتاج إلى {ratio} من خطوات الشبكة العادية لبلوغ {target} "
-        "{ratio_interval}، وتنتهي بفارق {gain} نقطة مئوية عنها {gain_interval}.",
+        "BN is ahead throughout in {ahead} of the seeds. It needs {ratio}{ratio_interval} of the plain network's steps "
+        "to 95%, and its final test accuracy differs by {gain} percentage points{gain_interval}.",
+        "تتقدم شبكة BN في المراحل كلها في {ahead} من البذور. وتحتاج إلى {ratio}{ratio_interval} من خطوات الشبكة "
+        "العادية لبلوغ {target}، وتختلف دقة اختبارها النهائية عن دقة الشبكة العادية بمقدار {gain} نقطة "
+        "مئوية{gain_interval}.",
     ),
     "fig1bc-stability": (
         "The median input of a unit travels {plain} interquartile ranges in the plain network and {bn} with BN: a "
-        "ratio of {ratio} {ratio_interval}.",
-        "يقطع وسيط مدخل الوحدة {plain} من المدى الربيعي في الشبكة العادية و{bn} مع BN: بنسبة {ratio} {ratio_interval}.",
+        "ratio of {ratio}{ratio_interval}.",
+        "يقطع وسيط مدخل الوحدة ما يعادل المدى الربيعي {plain} مرة في الشبكة العادية و{bn} مرة مع BN، والنسبة "
+        "{ratio}{ratio_interval}.",
     ),
     "baseline-mean-var-drift": (
-        "In the plain network the mean moves by {shift} standard deviations {shift_interval} and the standard "
-        "deviation grows {growth} times {growth_interval}; with BN the mean moves by {shift_bn} and the standard "
+        "In the plain network the mean moves by {shift} standard deviations{shift_interval} and the standard "
+        "deviation grows {growth} times{growth_interval}; with BN the mean moves by {shift_bn} and the standard "
         "deviation grows {growth_bn} times.",
-        "في الشبكة العادية يتحرك المتوسط بمقدار {shift} انحراف معياري {shift_interval} ويصير الانحراف المعياري "
-        "{growth} ضِعف ما كان {growth_interval}؛ أما مع BN فيتحرك المتوسط بمقدار {shift_bn} ويصير الانحراف "
+        "في الشبكة العادية يتحرك المتوسط بما يعادل الانحراف المعياري {shift} مرة{shift_interval} ويصير الانحراف "
+        "المعياري "
+        "{growth} ضِعف ما كان{growth_interval}؛ أما مع BN فيتحرك المتوسط بما يعادله {shift_bn} مرة ويصير الانحراف "
         "المعياري {growth_bn} ضِعف ما كان.",
     ),
 }
@@ -194,13 +199,13 @@ ESTIMATES = {
     "largest": ("largest influence", "أكبر تأثير"),
     "finite_difference": ("finite differences", "الفروق المنتهية"),
     "autograd": ("automatic differentiation", "الاشتقاق الآلي"),
-    "second_term": ("second term", "الحد الثاني"),
+    "second_term": ("second term", "الحدّ الثاني"),
     "sum": ("sum", "المجموع"),
     "along_x_hat": ("along x̂", "في اتجاه <bdi>x̂</bdi>"),
     "r2_unit": ("R² at variance 1", "<bdi>R²</bdi> عند التباين <bdi>1</bdi>"),
     "r2_wide": ("R² at variance 25", "<bdi>R²</bdi> عند التباين <bdi>25</bdi>"),
     "output": ("output", "الخرج"),
-    "refused": ("refused by the layers", "رفض الطبقات له"),
+    "refused": ("refused by the layers", "نسبة الرفض"),
     "without_factor": ("without m/(m−1)", "من غير <bdi>m/(m−1)</bdi>"),
     "inference_spread": ("spread at inference", "التشتت عند الاستدلال"),
     "training_spread": ("spread in training", "التشتت عند التدريب"),
