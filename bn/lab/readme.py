@@ -55,9 +55,14 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def tuned() -> str:
+    """The control: each network at the best setting of its own grid."""
+    return _plain(figures.tuned(records.committed("activations/paper"), "en").title)
+
+
 def filled(readme: str) -> str:
-    """The text of README.md with caption and table from the records."""
-    for name, content in (("caption", caption()), ("claims", table())):
+    """The text of README.md with what the records say between its marks."""
+    for name, content in (("caption", caption()), ("claims", table()), ("tuned", tuned())):
         marks = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, rest = readme.split(marks[0])
         readme = f"{before}{marks[0]}\n{content}\n{marks[1]}{rest.split(marks[1])[1]}"

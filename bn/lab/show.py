@@ -132,13 +132,16 @@ def found(claim_id: str, language: str) -> str:
 
 
 def _found(claim_id: str, verdict: Verdict, record: dict | None, language: str) -> str:
-    """One sentence, or for an exact claim what was measured against what is allowed."""
+    """What was measured, in a sentence or line by line; of a claim about training also the size of the run."""
     if record is None:
         return ""
-    if claim_id not in FOUND:
-        return "<br>".join(_condition(c, language) for c in verdict.conditions)
-    estimates = claims.estimate(claim_id, record)
-    return pick(FOUND[claim_id], language).format(**_FOUND[claim_id](estimates, language))
+    if claim_id in FOUND:
+        numbers = _FOUND[claim_id](claims.estimate(claim_id, record), language)
+        text = pick(FOUND[claim_id], language).format(**numbers)
+    else:
+        text = "<br>".join(_condition(c, language) for c in verdict.conditions)
+    exact = verdict.claim["kind"] == "exact"
+    return text if exact else f"{text} <small>{_size(record, language)}</small>"
 
 
 def _found_fig1a(e: dict[str, Estimate], language: str) -> dict[str, str]:
