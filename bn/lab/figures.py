@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from bn.lab import claims
@@ -78,8 +78,12 @@ def drift(record: dict, language: str) -> Drawing:
             style = {"color": COLOURS[name], "linestyle": LINES[name], "label": word(name)}
             sns.ecdfplot(np.array(networks[name]["drift"], float).ravel(), ax=units, **style)
             looks.plot(every, medians[name].mean(0), marker="o", markersize=4, **style)
-        units.set(xlabel=word("drift"), ylabel=word("share of units"), xscale="log")
-        looks.set(xlabel=word("interval"), ylabel=word("drift"), xscale="log", yscale="log")
+        units.set(xlabel=word("drift"), ylabel=word("share of units"))
+        looks.set(xlabel=word("interval"), ylabel=word("drift"), xscale="log", yscale="log", xticks=every)
+        for axis in (looks.xaxis, looks.yaxis):
+            axis.set_major_formatter(FuncFormatter(_short))
+            axis.set_minor_formatter(NullFormatter())
+        looks.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         _legend(units, language, "lower right")
         _legend(looks, language, "upper right")
     panels = ((units.figure, word("drift title")), (looks.figure, word("looks title")))
@@ -101,7 +105,8 @@ def grid(record: dict, language: str) -> Drawing:
             ticks = {"xticklabels": table["weight_stds"], "yticklabels": table["rates"]}
             sns.heatmap(accuracy, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".1f", cbar=False, **ticks)
             axes.set(xlabel=word("weight std"), ylabel=word("learning rate"))
-            axes.tick_params(length=0)
+            axes.grid(False)
+            axes.tick_params(length=0, labelrotation=0)
             axes.invert_yaxis()
             panels.append((axes.figure, f"{word(f'grid {name}')}: {word('test accuracy')}"))
     numbers = {"steps": number(table["steps"]), "all": number(shape[0] * shape[1]), "target": number("95%")}
@@ -195,7 +200,12 @@ def _percentiles(axes: Axes, steps: list, values: list, name: str, limits: tuple
 def _steps_axis(axes: Axes, steps: list, language: str) -> None:
     axes.set(xlim=(0, steps[-1]), xlabel=words(language)("training step"))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1000:g}K" if v >= 1000 else f"{v:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+
+
+def _short(value: float, _position: int) -> str:
+    """A tick in the paper's manner: 10K for 10,000."""
+    return f"{value / 1000:g}K" if value >= 1000 else f"{value:g}"
 
 
 def _legend(axes: Axes, language: str, place: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 import bn
 from bn.lab import claims, identities, paths, runs
@@ -178,8 +179,12 @@ def _command(experiment: str, ask: Question) -> str:
     usual = type(ask)(scale=ask.scale, dataset=ask.dataset).as_dict()
     changed = {name: value for name, value in ask.as_dict().items() if value != usual[name]}
     asked = {"scale": ask.scale, "dataset": ask.dataset} | changed
-    options = " ".join(f"-y '{name}: {json.dumps(value)}'" for name, value in asked.items())
+    options = " ".join(f"-y '{_yaml(name, value)}'" for name, value in asked.items())
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {options}"
+
+
+def _yaml(name: str, value: object) -> str:
+    return yaml.safe_dump({name: value}, default_flow_style=True, width=math.inf).strip()
 
 
 def _git(*arguments: str) -> str | None:

@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 from IPython.display import HTML
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bn.lab import claims, figures, paths, records
@@ -38,7 +39,8 @@ def caption(drawing: Drawing, record: dict, language: str) -> str:
 def svg(panel: Figure, alt: str) -> str:
     """One panel as inline SVG that takes its ink from the page."""
     buffer = io.StringIO()
-    panel.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with rc_context({"svg.hashsalt": "bn"}):  # the same picture has the same bytes every time
+        panel.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)

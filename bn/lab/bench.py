@@ -1,0 +1,133 @@
+"""How fast: training for Figure 1 beside a plain PyTorch loop, and printing the book in one language and in two.
+
+`python -m bn.lab.bench` takes a few minutes for the training and as long as two editions for the book; `--quick`
+leaves the book out. Training is measured in net-steps (one step of one network) per second of one CPU core, in
+interleaved rounds, so that a busy machine slows both sides alike; the median counts, the range is shown.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from bn.lab import data, paths
+from bn.lab.data import Data
+from bn.lab.experiments import PAPER_STEPS, SCALES
+from bn.lab.models import CLASSES, FEATURES, HIDDEN
+from bn.lab.train import Replica, Setting, Trainer
+
+SEEDS, BATCH, RATE, STD = 5, 60, 0.5, 0.01  # as Figure 1 is trained
+ROUNDS, STEPS = 9, 250  # STEPS of the trainer, SEEDS times as many of the plain loop: the same work
+OUT = "build/bench"
+
+
+def plain_loop(batch_norm: bool, found: Data) -> Callable[[], None]:
+    """One SGD step of one network as one would first write it: layers of torch.nn, images as floats in memory."""
+    layers = []
+    for inputs, outputs in pairwise((FEATURES, *HIDDEN)):
+        layers += [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] * batch_norm), nn.Sigmoid()]
+    net = nn.Sequential(*layers, nn.Linear(HIDDEN[-1], CLASSES))
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+    x, y, batches = found.train.x.float(), found.train.y, _batches(len(found.train.y))
+
+    def advance() -> None:
+        i = next(batches)
+        optimizer.zero_grad()
+        cross_entropy(net(x[i]), y[i]).backward()
+        optimizer.step()
+
+    return advance
+
+
+def _batches(images: int) -> Iterator[torch.Tensor]:
+    while True:
+        yield from torch.randperm(images)[: images // BATCH * BATCH].view(-1, BATCH)
+
+
+def speed(advance: Callable[[], None], steps: int, networks: int) -> float:
+    """Net-steps per second of processor time."""
+    start = time.process_time()
+    for _ in range(steps):
+        advance()
+    return networks * steps / (time.process_time() - start)
+
+
+def training() -> None:
+    """Print the speed of the trainer beside that of the plain loop, for each network and for both together."""
+    torch.set_num_threads(1)
+    found = data.load(data.resolve("auto"))
+    replicas = [Replica(seed, RATE, STD) for seed in range(SEEDS)]
+    setting = {name: Setting(name, found.name, PAPER_STEPS, 1_000, BATCH, RATE, STD) for name in ("plain", "bn")}
+    trainers = {name: Trainer(setting[name], replicas, found) for name in setting}
+    loops = {name: plain_loop(name == "bn", found) for name in setting}
+    for advance in (*(trainer.advance for trainer in trainers.values()), *loops.values()):
+        speed(advance, 50, 1)  # compiles, and warms the caches
+    rounds = []
+    for _ in range(ROUNDS):
+        ours = {name: speed(trainers[name].advance, STEPS, SEEDS) for name in setting}
+        theirs = {name: speed(loops[name], STEPS * SEEDS, 1) for name in setting}
+        rounds.append({name: (ours[name], theirs[name]) for name in setting})
+        rounds[-1]["both"] = (_together(ours.values()), _together(theirs.values()))
+    compiled = "compiled" if trainers["bn"].compiled else "not compiled"
+    print(f"Figure 1 on {found.name}, {SEEDS} seeds, batch {BATCH}, one thread, {compiled}, {ROUNDS} rounds")
+    print(f"{'net-steps per core second':27}{'bn.lab':>9}{'torch.nn loop':>15}{'ratio':>8}  (range)")
+    for name in rounds[0]:
+        ratios = [ours / theirs for ours, theirs in (r[name] for r in rounds)]
+        ours, theirs = (median(r[name][side] for r in rounds) for side in (0, 1))
+        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name:27}{ours:9,.0f}{theirs:15,.0f}{median(ratios):8.2f}  {spread}")
+
+
+def _together(speeds) -> float:
+    """Net-steps per second of a training that takes one step of each network in turn: the harmonic mean."""
+    return len(speeds) / sum(1 / speed for speed in speeds)
+
+
+def book(scale: str) -> None:
+    """Print the seconds for the English edition from nothing, the Arabic one after it, and once more for no change."""
+    shutil.rmtree(paths.ROOT / OUT, ignore_errors=True)
+    english = _snakemake(f"{OUT}/html/en", scale)
+    arabic = _snakemake("book", scale)
+    nothing = _snakemake("book", scale)
+    print(f"\nThe book at scale {scale}, {len(os.sched_getaffinity(0))} cores")
+    print(f"English, trained and printed{english:10.1f} s")
+    print(f"Arabic, after it            {arabic:10.1f} s, {arabic / english:.1%} of the first")
+    print(f"again, nothing changed      {nothing:10.1f} s")
+
+
+def _snakemake(target: str, scale: str) -> float:
+    """Seconds that Snakemake takes for a target, in a folder and with runs of its own."""
+    tools = Path(sys.executable).parent
+    runs = {"BN_RUNS": str(paths.ROOT / OUT / "runs"), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock", target]
+    command += ["--config", f"scale={scale}", f"out={OUT}"]
+    start = time.perf_counter()
+    result = subprocess.run(command, cwd=paths.ROOT, env=os.environ | runs, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"The book could not be printed:\n{result.stdout[-2_000:]}{result.stderr[-2_000:]}")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure the training, then the book."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave the book out")
+    parser.add_argument("--scale", choices=SCALES, default="cpu", help="of the book")
+    options = parser.parse_args()
+    training()
+    if not options.quick:
+        book(options.scale)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Every test writes its runs to a temporary folder, never to the user's; runs at smoke scale are shared."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+from bn.lab import experiments, records
+from bn.lab.data import Data, Split
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_runs(tmp_path_factory):
+    """The folder of runs for the whole session, so that no test trains again what another has trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BN_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture
+def fresh_runs(tmp_path, monkeypatch):
+    """An empty folder of runs for one test."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("BN_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def one_thread():
+    """One thread, as in the worker processes: sums then come out the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def smoke_records(shared_runs):
+    """The records of both notebooks at smoke scale on digits, by name of the experiment."""
+    return {
+        "algorithm": records.algorithm(experiments.Algorithm(scale="smoke", dataset="digits")),
+        "activations": records.activations(experiments.Activations(scale="smoke", dataset="digits")),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A made-up data set that trains in no time: 10 patterns of 784 pixels, a fifth of the pixels flipped."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.rand(10, 784, generator=generator) < 0.5
+
+    def split(n: int) -> Split:
+        y = torch.randint(10, (n,), generator=generator)
+        flipped = torch.rand(n, 784, generator=generator) < 0.2
+        return Split((patterns[y] ^ flipped).to(torch.uint8), y)
+
+    return Data("tiny", split(130), split(50), split(70), "tiny")

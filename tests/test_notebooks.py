@@ -1,0 +1,118 @@
+"""The notebooks: stored clean, run by papermill in both languages, found the same by nbval."""
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from test_book import ROOT, SMOKE, snakemake
+
+from bn.lab.experiments import Activations, Algorithm
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+QUESTIONS = {"01_algorithm": Algorithm, "03_activations": Activations}
+TINY = {"scale": "smoke", "dataset": "digits"}
+ARABIC = re.compile("[\u0621-\u064a]{2,}")
+each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path: Path) -> list:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+@functools.cache
+def executed(language: str) -> Path:
+    """All notebooks by the Snakefile, shared with the tests of the book; the folder that holds them."""
+    folder = f"build/smoke/notebooks/{language}"
+    result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
+    assert result.returncode == 0, result.stdout[-6000:]
+    return ROOT / folder
+
+
+# ---- As stored -----------------------------------------------------------------------------------
+
+
+@each_notebook
+def test_it_is_stored_without_results(notebook):
+    stored = nbformat.read(notebook, 4)
+    nbformat.validate(stored)
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code_cells(notebook))
+    assert stored.metadata.kernelspec.name == "python3"
+    assert "papermill" not in stored.metadata
+    names = [cell.id for cell in stored.cells]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names), "cell ids are words"
+
+
+@each_notebook
+def test_the_first_code_cell_holds_all_parameters_with_their_defaults(notebook):
+    first, *others = code_cells(notebook)
+    assert "parameters" in first.metadata.tags and first.source.startswith("# Parameters\n")
+    assert not any("parameters" in cell.metadata.get("tags", []) for cell in others)
+    values = {}
+    exec(first.source, {}, values)
+    assert values == {field.name: field.default for field in fields(QUESTIONS[notebook.stem])}
+    lines = first.source.splitlines()[1:]
+    assert all("  # " in line for line in lines), "every parameter says what is allowed"
+
+
+# ---- As run --------------------------------------------------------------------------------------
+
+
+@each_notebook
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_it_runs_and_speaks_the_language_asked_for(notebook, language):
+    cells = code_cells(executed(language) / notebook.name)
+    assert all(cell.execution_count for cell in cells)
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    shown = " ".join(o.data["text/html"] for o in outputs if "text/html" in o.get("data", {}))
+    assert shown
+    if language == "ar":
+        assert ARABIC.search(shown)
+    else:
+        assert not ARABIC.search(shown)
+
+
+@each_notebook
+def test_nbval_finds_the_same_again(notebook, tmp_path, smoke_records):
+    """Every output, figures included, over the same finished runs; a changed digit would be noticed."""
+    copy = tmp_path / notebook.name
+    papermill.execute_notebook(notebook, copy, parameters=TINY, progress_bar=False)
+    options = ["--nbval", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path]
+    command = [sys.executable, "-m", "pytest", *options, copy]
+    result = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert result.returncode == 0, result.stdout[-6000:]
+    assert re.search(rf"\b{len(code_cells(copy))} passed", result.stdout)
+
+
+def test_nbval_notices_one_changed_digit(tmp_path):
+    """The check above could not fail if nbval looked at nothing."""
+    cell = nbformat.v4.new_code_cell("print(0.1 + 0.2)", execution_count=1)
+    cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="0.30000000000000005\n")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "wrong.ipynb")
+    options = ["--nbval", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path]
+    command = [sys.executable, "-m", "pytest", *options, tmp_path / "wrong.ipynb"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 1
+
+
+@each_notebook
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("stepz", "5", "ParameterError: unknown parameter 'stepz'; this notebook's parameters are "),
+        ("steps", "-5", "ParameterError: steps must be a whole number at least 1, but it is -5"),
+    ],
+)
+def test_a_wrong_parameter_ends_it_with_one_sentence(notebook, name, value, sentence, tmp_path):
+    command = [sys.executable, "-m", "papermill", notebook, tmp_path / "out.ipynb", "-p", "scale", "smoke"]
+    result = subprocess.run([*command, "-p", name, value], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert sentence in result.stderr.strip().splitlines()[-1]

@@ -1,0 +1,194 @@
+"""Records: plain JSON with everything that is needed to make them again; those of the book are in order."""
+
+import json
+import re
+import shlex
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from papermill.cli import NoDatesSafeLoader, papermill
+
+from bn.lab import claims, experiments, paths, records, runs
+from bn.lab.experiments import Activations, Algorithm
+from bn.lab.train import PERCENTILES
+
+PROVENANCE = {
+    "version",
+    "commit",
+    "dirty",
+    "code",
+    "data_sha256",
+    "devices",
+    "versions",
+    "compiled",
+    "seeds",
+    "runs",
+    "training_seconds",
+    "finished",
+    "command",
+}
+COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
+
+
+def strict(text: str) -> dict:
+    """JSON as the standard has it: without NaN and Infinity."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+# ---- What a record holds -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("experiment", ["algorithm", "activations"])
+def test_a_record_is_read_back_as_it_was(experiment, smoke_records):
+    path = paths.runs() / "records" / f"{experiment}-smoke-digits.json"
+    assert strict(path.read_text("utf-8")) == records.read(path) == smoke_records[experiment]
+
+
+@pytest.mark.parametrize("experiment", ["algorithm", "activations"])
+def test_a_record_says_where_it_comes_from(experiment, smoke_records):
+    record = smoke_records[experiment]
+    p = record["provenance"]
+    assert set(p) == PROVENANCE
+    assert (record["experiment"], record["scale"], record["dataset"]) == (experiment, "smoke", "digits")
+    assert record["rules"] == claims.rule_digests()
+    assert record["papers_own_size"] is False
+    assert p["code"] == runs.code_digest() and p["seeds"] == record["asked"]["seeds"] == [0, 1]
+    assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
+    assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
+    assert p["runs"] == {"algorithm": 2, "activations": 4 + 8 + 4}[experiment] - shared_runs(record)
+
+
+def shared_runs(record: dict) -> int:
+    """Runs that serve twice: a network whose best setting is the asked one."""
+    if "tuned" not in record:
+        return 0
+    same = [record["figure1"][n]["learning_rate"] == record["tuned"][n]["learning_rate"] for n in records.NETWORKS]
+    stds = [record["figure1"][n]["weight_std"] == record["tuned"][n]["weight_std"] for n in records.NETWORKS]
+    return 2 * sum(a and b for a, b in zip(same, stds, strict=True))
+
+
+def test_figure_1_comes_from_its_runs(smoke_records):
+    """The curves in the record are those of the runs, followed by hand for one seed."""
+    ask, record = Activations(scale="smoke", dataset="digits"), smoke_records["activations"]
+    pair = (ask.setting("bn", 60, 0.5, 0.01), 1)
+    found, network = runs.run([pair])[pair], record["figure1"]["bn"]
+    assert network["steps"] == found["steps"].tolist()
+    np.testing.assert_allclose(network["test"][1], found["test"], rtol=1e-4)
+    median = found["percentiles"][:, PERCENTILES.index(50)]
+    spread = found["percentiles"][:, PERCENTILES.index(75)] - found["percentiles"][:, PERCENTILES.index(25)]
+    travelled = [sum(abs(b - a) for a, b in pairwise(unit)) for unit in median.T]
+    np.testing.assert_allclose(network["drift"][1], travelled / spread.mean(0), rtol=1e-4)
+
+
+def test_the_typical_unit_is_the_one_in_the_middle():
+    drift = np.zeros((5, 5))
+    drift[:, PERCENTILES.index(50)] = [9.0, 1.0, 2.2, 3.0, 2.0]
+    assert records._typical(drift) == 2
+
+
+def test_each_network_at_its_best_is_the_best_of_its_grid(smoke_records):
+    record = smoke_records["activations"]
+    ask = Activations(scale="smoke", dataset="digits")
+    for name in records.NETWORKS:
+        settings = {cell: ask.setting(name, 20, *cell, evaluations=40) for cell in ask.cells()}
+        found = runs.run([(setting, 0) for setting in settings.values()])
+        score = {cell: found[setting, 0]["validation"][-10:].mean() for cell, setting in settings.items()}
+        best = (record["tuned"][name]["learning_rate"], record["tuned"][name]["weight_std"])
+        assert score[best] == max(score.values())
+        test = [found[settings[cell], 0]["test"][-10:].mean() for cell in ask.cells()]
+        np.testing.assert_allclose([cell[0] for cell in record["grid"][name]], test, rtol=1e-4)
+
+
+def test_a_network_that_diverges_is_recorded_as_such():
+    options = {"rates": (1e38,), "weight_stds": (0.1,), "learning_rate": 1e38, "steps": 20, "seeds": 1}
+    record = records.activations(Activations(scale="smoke", dataset="digits", **options))
+    strict(json.dumps(record, allow_nan=False))
+    assert all(step > 0 for name in records.NETWORKS for step in record["figure1"][name]["diverged"])
+    assert {claims.judge(c["id"], record | {"scale": "cpu"}).verdict for c in claims.ledger().values()
+            if c["experiment"] == "activations"} == {"not"}  # fmt: skip
+
+
+def test_numbers_keep_five_digits_and_lose_what_is_not_finite():
+    assert records._numbers([1 / 3, np.nan, np.inf, 123456.7]) == [0.33333, None, None, 123460.0]
+
+
+# ---- The command that makes it again -------------------------------------------------------------
+
+whole = st.integers(1, 10**9)
+positive = st.floats(1e-12, 1e12) | whole
+lists = st.lists(positive, min_size=1, max_size=4).map(tuple)
+seeds = whole.filter(lambda n: n < 50) | st.lists(st.integers(0, 2**40), min_size=1, max_size=4, unique=True).map(tuple)
+common = {"scale": st.sampled_from(["smoke", "cpu", "gpu"]), "dataset": st.sampled_from(["digits", "mnist"])}
+common |= {"seeds": seeds, "steps": whole}
+algorithm = st.builds(Algorithm, **common, m=st.integers(2, 999), features=whole, eps=positive)
+activations = st.builds(
+    Activations,
+    **common,
+    batch=st.integers(2, 1_257),
+    learning_rate=positive,
+    weight_std=positive,
+    rates=lists,
+    weight_stds=lists,
+    unit=st.none() | st.integers(0, 99),
+)
+
+
+def asked_by(command: str, kind: type) -> experiments.Question:
+    """What papermill's own command line makes of a command."""
+    program, *arguments = shlex.split(command)
+    assert program == "papermill"
+    options = papermill.make_context(program, arguments).params
+    assert (paths.ROOT / options["notebook_path"]).parent.name == "notebooks"
+    values = {}
+    for text in options["parameters_yaml"]:
+        values |= yaml.load(text, NoDatesSafeLoader)
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+@given(algorithm | activations)
+def test_the_command_asks_the_same_question_again(ask):
+    command = records._command(type(ask).__name__.lower(), ask)
+    assert asked_by(command, type(ask)).as_dict() == ask.as_dict()
+
+
+def test_the_command_of_the_default_is_short():
+    command = records._command("algorithm", Algorithm(scale="smoke", dataset="digits"))
+    assert command.count("-y") == 2
+
+
+# ---- The records of the book ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_record_of_the_book_is_in_order(path):
+    record = strict(path.read_text("utf-8"))
+    p = record["provenance"]
+    assert set(p) == PROVENANCE
+    assert (record["experiment"], record["scale"]) == (path.parent.name, path.stem)
+    assert p["dirty"] is False, "made from files that were not committed"
+    assert re.fullmatch(r"[0-9a-f]{10}", p["commit"])
+    assert record == records.committed(f"{path.parent.name}/{path.stem}")
+    kind = {"algorithm": Algorithm, "activations": Activations}[record["experiment"]]
+    assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
+
+
+def tuples(values: dict) -> dict:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_record_of_the_book_can_be_judged_and_tells_of_changed_rules(path):
+    record = records.read(path)
+    for name, claim in claims.ledger().items():
+        if claim["experiment"] == record["experiment"]:
+            found = claims.judge(name, record)
+            assert found.verdict in claims.VERDICTS
+            assert found.rule_changed == (record["rules"].get(name) != claims.rule_digests()[name])
