@@ -55,8 +55,10 @@ rule notebook:
         gpu=lambda w: int(w.language == "en" and PARAMETERS["scale"] in ("gpu", "paper")),
     shell:
         # The output gets its name only when the last cell has run: a killed notebook never counts as done.
+        # grep leaves the progress of the training and takes out papermill's word on each cell.
         "papermill {input.notebook} {params.unfinished} --log-output"
-        " -p language {wildcards.language} {params.parameters} 2>&1 | tee {log}"
+        " -p language {wildcards.language} {params.parameters} 2>&1"
+        " | grep --line-buffered -vE '^(Executing|Ending) Cell|HTML object|^$' | tee {log}"
         " && mv {params.unfinished} {output}"
         ' || {{ echo; echo "{wildcards.name} ({wildcards.language}) failed: $(grep . {log} | tail -n 1)"; exit 1; }}'
 
