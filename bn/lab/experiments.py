@@ -35,7 +35,7 @@ class Size:
 SIZES = {
     ("smoke", "digits"): Size(60, 2, 20, 1),
     ("smoke", "mnist"): Size(60, 2, 20, 1),
-    ("cpu", "digits"): Size(5_000, 5, 1_000, 2),
+    ("cpu", "digits"): Size(10_000, 3, 1_000, 2),
     ("cpu", "mnist"): Size(PAPER_STEPS, 3, 5_000, 1),
     ("gpu", "digits"): Size(10_000, 10, 5_000, 5),
     ("gpu", "mnist"): Size(PAPER_STEPS, 10, 10_000, 5),

@@ -114,7 +114,7 @@ def _part_ledger(language: str) -> str:
         cells.append(found(claim_id, language))
         cells.append(_badge(verdict, language))
         rows += f'<tr id="claim-{claim_id}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-    return _html(_table(head, rows), language).data
+    return _html(f'<div class="bn-ledger">{_table(head, rows)}</div>', language).data
 
 
 def judged(claim_id: str) -> Verdict:

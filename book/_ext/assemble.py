@@ -90,7 +90,7 @@ def catalogues(out: Path) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Replace the template header of a catalogue, and its guesses at what a brace or a percent sign means, by what is true."""
+    """Replace the template header of a catalogue, and its guesses at format strings, by what is true."""
     messages = catalog.load_po(str(path))
     messages.header_comment = "# Arabic edition of Batch Normalization, reproduced."
     messages.project, messages.last_translator, messages.language_team = "bn", "", ""
