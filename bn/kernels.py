@@ -24,7 +24,7 @@ COUNTS = ["N", "blocks", "SPLITS", "LAG"]  # a kernel made for one value of thes
 if triton.knobs.runtime.interpret:
     TILES = [triton.Config({"BLOCK": 512}, num_warps=1)]
 else:
-    TILES = [triton.Config({"BLOCK": size}, num_warps=w) for size, w in ((4096, 4), (8192, 4), (8192, 8), (16384, 8))]
+    TILES = [triton.Config({"BLOCK": size}, num_warps=w) for size, w in ((2048, 4), (4096, 4), (8192, 8), (16384, 8))]
 SMALLEST, LARGEST = (pick(tile.kwargs["BLOCK"] for tile in TILES) for pick in (min, max))
 _kept = {}
 
@@ -45,22 +45,57 @@ def _after_trial(arguments, exception=None):
 RUNNING = ("running_mean", "running_var")
 _tuned = triton.autotune(TILES, key=["N", "C", "S"], pre_hook=_before_trial, post_hook=_after_trial)
 
-# ---- Tiles: (BLOCK_N, BLOCK_C, BLOCK_S) values; number `index` of a channel block, its places first --------------
+# A signature of twenty arguments reads better in rows than in a column:
+# fmt: off
+
+# ---- Tiles of (BLOCK_N, BLOCK_C, BLOCK_S) values; `index` counts those of a channel block, its places first. -------
+# ---- `view` is (N, C, S, stride_n, stride_c), `size` is (BLOCK_N, BLOCK_C, BLOCK_S). --------------------------------
 
 
 @triton.jit
-def _places(index, block, S, BLOCK_N: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr):
-    """Example, channel and place of each value of a tile, as three axes."""
+def _places(index, block, view, size: tl.constexpr):
+    """Example, channel and place of each value of a tile, on three axes, and which of them exist."""
+    N, C, S, _, _ = view
+    BLOCK_N: tl.constexpr = size[0]
+    BLOCK_C: tl.constexpr = size[1]
+    BLOCK_S: tl.constexpr = size[2]
     tiles_s = tl.cdiv(S, BLOCK_S)
-    n = (index // tiles_s) * BLOCK_N + tl.arange(0, BLOCK_N)
-    c = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    s = (index % tiles_s) * BLOCK_S + tl.arange(0, BLOCK_S)
-    return n[:, None, None], c[None, :, None], s[None, None, :]
+    n = ((index // tiles_s) * BLOCK_N + tl.arange(0, BLOCK_N))[:, None, None]
+    c = (block * BLOCK_C + tl.arange(0, BLOCK_C))[None, :, None]
+    s = ((index % tiles_s) * BLOCK_S + tl.arange(0, BLOCK_S))[None, None, :]
+    return n, c, s, (n < N) & (c < C) & (s < S)
 
 
 @triton.jit
-def _offsets(n, c, s, stride_n, stride_c):
-    return n.to(tl.int64) * stride_n + c.to(tl.int64) * stride_c + s
+def _offsets(n, c, s, view):
+    return n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s
+
+
+@triton.jit
+def _tile(index, block, view, size: tl.constexpr):
+    """Where the values of a tile lie, and which of them exist."""
+    n, c, s, inside = _places(index, block, view, size)
+    return _offsets(n, c, s, view), inside
+
+
+@triton.jit
+def _values_each(index, view, size: tl.constexpr):
+    """How many values of each channel exist in a tile."""
+    tiles_s = tl.cdiv(view[2], size[2])
+    examples = tl.minimum(view[0] - (index // tiles_s) * size[0], size[0])
+    return examples * tl.minimum(view[2] - (index % tiles_s) * size[2], size[2])
+
+
+@triton.jit
+def _load(pointer, tile, T: tl.constexpr):
+    offsets, inside = tile
+    return tl.load(pointer + offsets, mask=inside, other=0).to(T)
+
+
+@triton.jit
+def _store(pointer, tile, values):
+    offsets, inside = tile
+    tl.store(pointer + offsets, values.to(pointer.dtype.element_ty), mask=inside, eviction_policy="evict_first")
 
 
 @triton.jit
@@ -69,282 +104,168 @@ def _sum(values):
     return tl.sum(tl.sum(values, 2), 0)
 
 
-@triton.jit
-def _load(pointer, offsets, inside, T: tl.constexpr):
-    return tl.load(pointer + offsets, mask=inside, other=0).to(T)
+# ---- One value for each channel ------------------------------------------------------------------------------------
 
 
 @triton.jit
-def _parameter(pointer, c, C, default: tl.constexpr, T: tl.constexpr):
-    """One value a channel, in the shape of `c`; the default where there is no tensor.
+def _channels(block, size: tl.constexpr):
+    BLOCK_C: tl.constexpr = size[1]
+    return block * BLOCK_C + tl.arange(0, BLOCK_C)
 
-    From the L2 cache (.cg): another program of the same launch may have written it after this one's L1 cache
-    took in its neighbours.
+
+@triton.jit
+def _vector(pointer, block, view, size: tl.constexpr, T: tl.constexpr):
+    """The values of a channel block, (BLOCK_C,).
+
+    From the L2 cache (.cg): another program of the same launch may have written them after this one's L1 cache
+    took in their neighbours.
     """
+    channels = _channels(block, size)
+    return tl.load(pointer + channels, mask=channels < view[1], other=0, cache_modifier=".cg").to(T)
+
+
+@triton.jit
+def _keep(pointer, block, view, size: tl.constexpr, values):
+    channels = _channels(block, size)
+    tl.store(pointer + channels, values.to(pointer.dtype.element_ty), mask=channels < view[1])
+
+
+@triton.jit
+def _parameter(pointer, default: tl.constexpr, block, view, size: tl.constexpr, T: tl.constexpr):
+    """The values of a channel block, to be broadcast over a tile; the default where there is no tensor."""
     if pointer is None:
-        values = tl.full(c.shape, default, T)
+        values = tl.full((1, 1, 1), default, T)
+    elif size[1] == 1:  # a scalar is loaded once, a tensor of one value once for each value that it meets
+        values = tl.load(pointer + block, cache_modifier=".cg").to(T)
     else:
-        values = tl.load(pointer + c, mask=c < C, other=0, cache_modifier=".cg").to(T)
+        values = _vector(pointer, block, view, size, T)[None, :, None]
     return values
 
 
-# ---- ReLU after a residual: x alone cannot tell which values passed, so a bit of each is kept. A byte holds the
-# ---- bits of eight examples at one place; the bytes lie as the values of every eighth example do -----------------
+# ---- ReLU after a residual: x alone cannot tell which values passed, so a bit of each is kept. A byte holds the -----
+# ---- bits of eight examples at one place; the bytes lie as the values of every eighth example do. -------------------
 
 
 @triton.jit
-def _store_bits(
-    bits,
-    passed,
-    index,
-    block,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    BLOCK_N: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-):
-    BYTES: tl.constexpr = BLOCK_N // 8
+def _store_bits(bits, passed, index, block, view, size: tl.constexpr):
+    BYTES: tl.constexpr = size[0] // 8
+    BLOCK_C: tl.constexpr = size[1]
+    BLOCK_S: tl.constexpr = size[2]
     eights = tl.reshape(passed.to(tl.int32), [BYTES, 8, BLOCK_C, BLOCK_S])
     packed = tl.sum(eights << tl.arange(0, 8)[None, :, None, None], 1)
-    n, c, s = _places(index, block, S, BYTES, BLOCK_C, BLOCK_S)
-    inside = (n * 8 < N) & (c < C) & (s < S)
-    tl.store(bits + _offsets(n, c, s, stride_n, stride_c), packed.to(tl.uint8), mask=inside)
+    rows = (tl.cdiv(view[0], 8), view[1], view[2], view[3], view[4])
+    _store(bits, _tile(index, block, rows, (BYTES, BLOCK_C, BLOCK_S)), packed)
 
 
 @triton.jit
-def _load_bits(bits, n, c, s, inside, stride_n, stride_c):
-    packed = tl.load(bits + _offsets(n // 8, c, s, stride_n, stride_c), mask=inside, other=0).to(tl.int32)
+def _load_bits(bits, index, block, view, size: tl.constexpr):
+    n, c, s, inside = _places(index, block, view, size)
+    packed = tl.load(bits + _offsets(n // 8, c, s, view), mask=inside, other=0).to(tl.int32)
     return ((packed >> (n % 8)) & 1) != 0
 
 
-# ---- What is done to a tile ---------------------------------------------------------------------------------------
+# ---- What is done to a tile ----------------------------------------------------------------------------------------
 
 
 @triton.jit
-def _write_output(
-    values,
-    mu,
-    rstd,
-    weight,
-    bias,
-    residual,
-    y,
-    bits,
-    index,
-    block,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    RELU: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-):
-    """Algorithm 1, lines 3 and 4, the residual and the activation, for one tile; `mu` and `rstd` (1, BLOCK_C, 1)."""
+def _write_output(values, mu, rstd, weight, bias, residual, y, bits, index, block, view, size: tl.constexpr,
+                  RELU: tl.constexpr):
+    """Algorithm 1, lines 3 and 4, then the residual and the activation."""
     T: tl.constexpr = values.dtype
-    n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-    inside = (n < N) & (c < C) & (s < S)
-    offsets = _offsets(n, c, s, stride_n, stride_c)
-    z = (values - mu) * rstd * _parameter(weight, c, C, 1, T) + _parameter(bias, c, C, 0, T)
+    tile = _tile(index, block, view, size)
+    z = (values - mu) * rstd
+    z = z * _parameter(weight, 1, block, view, size, T) + _parameter(bias, 0, block, view, size, T)
     if residual is not None:
-        z += _load(residual, offsets, inside, T)
+        z += _load(residual, tile, T)
     if bits is not None:
-        _store_bits(bits, (z <= 0) == 0, index, block, N, C, S, stride_n, stride_c, BLOCK_N, BLOCK_C, BLOCK_S)
+        _store_bits(bits, (z <= 0) == 0, index, block, view, size)
     if RELU:
         z = tl.where(z <= 0, 0, z)  # what is not a number stays so, as in torch
-    tl.store(y + offsets, z.to(y.dtype.element_ty), mask=inside, eviction_policy="evict_first")
+    _store(y, tile, z)
 
 
 @triton.jit
-def _read_gradient(
-    dy, x, mu, rstd, weight, bias, bits, n, c, s, N, C, S, stride_n, stride_c, RELU: tl.constexpr, T: tl.constexpr
-):
-    """Return x_hat and the gradient before the activation, dz, both 0 outside of the tensor."""
-    inside = (n < N) & (c < C) & (s < S)
-    offsets = _offsets(n, c, s, stride_n, stride_c)
-    x_hat = tl.where(inside, (_load(x, offsets, inside, T) - mu) * rstd, 0)
-    dz = _load(dy, offsets, inside, T)
+def _read_gradient(dy, x, mu, rstd, weight, bias, bits, index, block, view, size: tl.constexpr,
+                   RELU: tl.constexpr):
+    """Return x_hat and dz, the gradient before the activation, both 0 outside of the tensor."""
+    T: tl.constexpr = mu.dtype
+    tile = _tile(index, block, view, size)
+    x_hat = tl.where(tile[1], (_load(x, tile, T) - mu) * rstd, 0)
+    dz = _load(dy, tile, T)
     if bits is not None:
-        dz = tl.where(_load_bits(bits, n, c, s, inside, stride_n, stride_c), dz, 0)
-    elif RELU:  # the forward pass computed the same z from the same numbers: nothing was stored
-        z = x_hat * _parameter(weight, c, C, 1, T) + _parameter(bias, c, C, 0, T)
+        dz = tl.where(_load_bits(bits, index, block, view, size), dz, 0)
+    elif RELU:  # the same z from the same numbers as in the forward pass: nothing was stored
+        z = x_hat * _parameter(weight, 1, block, view, size, T) + _parameter(bias, 0, block, view, size, T)
         dz = tl.where(z <= 0, 0, dz)
     return x_hat, dz
 
 
 @triton.jit
-def _write_gradient(
-    x_hat,
-    dz,
-    sum_dz,
-    sum_dz_x_hat,
-    m,
-    rstd,
-    weight,
-    dx,
-    dresidual,
-    n,
-    c,
-    s,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    TRAINING: tl.constexpr,
-):
-    """Equations 1 to 4 of section 3 in one line, for one tile; sums and `rstd` (1, BLOCK_C, 1)."""
-    inside = (n < N) & (c < C) & (s < S)
-    offsets = _offsets(n, c, s, stride_n, stride_c)
+def _write_gradient(x_hat, dz, sum_dz, sum_dz_x_hat, m, rstd, weight, dx, dresidual, index, block, view,
+                    size: tl.constexpr, TRAINING: tl.constexpr):
+    """Equations 1 to 4 of section 3 as one."""
+    tile = _tile(index, block, view, size)
     if dresidual is not None:
-        tl.store(dresidual + offsets, dz.to(dresidual.dtype.element_ty), mask=inside, eviction_policy="evict_first")
+        _store(dresidual, tile, dz)
     if TRAINING:
         dz -= (sum_dz + x_hat * sum_dz_x_hat) / m
-    gradient = dz * rstd * _parameter(weight, c, C, 1, x_hat.dtype)
-    tl.store(dx + offsets, gradient.to(dx.dtype.element_ty), mask=inside, eviction_policy="evict_first")
+    _store(dx, tile, dz * rstd * _parameter(weight, 1, block, view, size, x_hat.dtype))
 
 
 @triton.jit
-def _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, c, C, m, momentum, eps):
-    """Store what the backward pass needs, and move the running statistics (section 3.1)."""
+def _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, block, view, size: tl.constexpr, m,
+                     momentum, eps):
+    """Keep what the backward pass needs, and move the running statistics (section 3.1)."""
     T: tl.constexpr = mu.dtype
-    tl.store(mean + c, mu, mask=c < C)
-    tl.store(rstd + c, 1 / tl.sqrt(sigma2 + eps), mask=c < C)
+    _keep(mean, block, view, size, mu)
+    _keep(rstd, block, view, size, 1 / tl.sqrt(sigma2 + eps))
     if running_mean is not None:
-        old_mean, old_var = _parameter(running_mean, c, C, 0, T), _parameter(running_var, c, C, 0, T)
-        new_mean = old_mean + momentum * (mu - old_mean)
-        new_var = old_var + momentum * (sigma2 * (m / (m - 1)) - old_var)
-        tl.store(running_mean + c, new_mean.to(running_mean.dtype.element_ty), mask=c < C)
-        tl.store(running_var + c, new_var.to(running_var.dtype.element_ty), mask=c < C)
+        old_mean, old_var = _vector(running_mean, block, view, size, T), _vector(running_var, block, view, size, T)
+        _keep(running_mean, block, view, size, old_mean + momentum * (mu - old_mean))
+        _keep(running_var, block, view, size, old_var + momentum * (sigma2 * (m / (m - 1)) - old_var))
 
 
-# ---- Resident: all the values of a channel block in one tile ------------------------------------------------------
+# ---- Resident: all the values of a channel block in one tile -------------------------------------------------------
 
 
 @triton.jit(do_not_specialize=COUNTS)
-def resident_forward(
-    x,
-    residual,
-    weight,
-    bias,
-    running_mean,
-    running_var,
-    y,
-    mean,
-    rstd,
-    bits,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    m,
-    momentum,
-    eps,
-    RELU: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-):
+def resident_forward(x, residual, weight, bias, running_mean, running_var, y, mean, rstd, bits, N, C, S, stride_n,
+                     stride_c, m, momentum, eps, RELU: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_C: tl.constexpr,
+                     BLOCK_S: tl.constexpr):
     """Algorithm 1 for one block of channels."""
-    T: tl.constexpr = mean.dtype.element_ty
+    view = (N, C, S, stride_n, stride_c)
+    size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     block = tl.program_id(0)
-    n, c, s = _places(0, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-    inside = (n < N) & (c < C) & (s < S)
-    values = _load(x, _offsets(n, c, s, stride_n, stride_c), inside, T)
+    tile = _tile(0, block, view, size)
+    values = _load(x, tile, mean.dtype.element_ty)
     mu = _sum(values) / m  # line 1
-    deviations = tl.where(inside, values - mu[None, :, None], 0)
+    deviations = tl.where(tile[1], values - mu[None, :, None], 0)
     sigma2 = _sum(deviations * deviations) / m  # line 2
-    channels = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, channels, C, m, momentum, eps)
-    scale = (1 / tl.sqrt(sigma2 + eps))[None, :, None]
-    _write_output(
-        values,
-        mu[None, :, None],
-        scale,
-        weight,
-        bias,
-        residual,
-        y,
-        bits,
-        0,
-        block,
-        N,
-        C,
-        S,
-        stride_n,
-        stride_c,
-        RELU,
-        BLOCK_N,
-        BLOCK_C,
-        BLOCK_S,
-    )
+    _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, block, view, size, m, momentum, eps)
+    scale = 1 / tl.sqrt(sigma2 + eps)
+    _write_output(values, mu[None, :, None], scale[None, :, None], weight, bias, residual, y, bits, 0, block, view,
+                  size, RELU)
 
 
 @triton.jit(do_not_specialize=COUNTS)
-def resident_backward(
-    dy,
-    x,
-    weight,
-    bias,
-    mean,
-    rstd,
-    bits,
-    dx,
-    dweight,
-    dbias,
-    dresidual,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    m,
-    RELU: tl.constexpr,
-    TRAINING: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-):
+def resident_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, dresidual, N, C, S, stride_n,
+                      stride_c, m, RELU: tl.constexpr, TRAINING: tl.constexpr, BLOCK_N: tl.constexpr,
+                      BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr):
     """The gradients of section 3 for one block of channels."""
     T: tl.constexpr = mean.dtype.element_ty
+    view = (N, C, S, stride_n, stride_c)
+    size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     block = tl.program_id(0)
-    n, c, s = _places(0, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-    mu, scale = _parameter(mean, c, C, 0, T), _parameter(rstd, c, C, 0, T)
-    x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, n, c, s, N, C, S, stride_n, stride_c, RELU, T)
+    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
+    x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, 0, block, view, size, RELU)
     sum_dz, sum_dz_x_hat = _sum(dz), _sum(dz * x_hat)
-    channels = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    tl.store(dbias + channels, sum_dz, mask=channels < C)  # equation 6
-    tl.store(dweight + channels, sum_dz_x_hat, mask=channels < C)  # equation 5
-    _write_gradient(
-        x_hat,
-        dz,
-        sum_dz[None, :, None],
-        sum_dz_x_hat[None, :, None],
-        m,
-        scale,
-        weight,
-        dx,
-        dresidual,
-        n,
-        c,
-        s,
-        N,
-        C,
-        S,
-        stride_n,
-        stride_c,
-        TRAINING,
-    )
+    _keep(dbias, block, view, size, sum_dz)  # equation 6
+    _keep(dweight, block, view, size, sum_dz_x_hat)  # equation 5
+    _write_gradient(x_hat, dz, sum_dz[None, :, None], sum_dz_x_hat[None, :, None], m, scale, weight, dx, dresidual, 0,
+                    block, view, size, TRAINING)
 
 
-# ---- Window: two phases, the second LAG channel blocks behind the first -------------------------------------------
+# ---- Window: two phases, the second LAG channel blocks behind the first --------------------------------------------
 
 
 @triton.jit
@@ -363,8 +284,16 @@ def _ticket(tickets, blocks, SPLITS, LAG):
 
 
 @triton.jit
+def _tiles_of(split, SPLITS, view, size: tl.constexpr):
+    """First tile of a slice, and the one after its last."""
+    tiles = tl.cdiv(view[0], size[0]) * tl.cdiv(view[2], size[2])
+    each = tl.cdiv(tiles, SPLITS)
+    return split * each, tl.minimum(split * each + each, tiles)
+
+
+@triton.jit
 def _is_last(arrived, block, SPLITS):
-    """Count this slice as reduced, and tell whether it was the last of its channel block."""
+    """Count a slice as reduced, and tell whether it was the last of its channel block."""
     tl.debug_barrier()  # every thread has stored its part before one of them counts
     return tl.atomic_add(arrived + block, 1, sem="acq_rel") == SPLITS - 1
 
@@ -382,259 +311,121 @@ def _wait(ready, block):
 
 
 @triton.jit
-def _tiles_of(split, N, S, SPLITS, BLOCK_N: tl.constexpr, BLOCK_S: tl.constexpr):
-    """First and last tile of a slice."""
-    tiles = tl.cdiv(N, BLOCK_N) * tl.cdiv(S, BLOCK_S)
-    each = tl.cdiv(tiles, SPLITS)
-    return split * each, tl.minimum(split * each + each, tiles)
+def _slot(partial, which: tl.constexpr, split, block, SPLITS, view, size: tl.constexpr):
+    """Where a slice keeps its result number `which`, and which channels exist."""
+    channels = _channels(block, size)
+    return partial + which * SPLITS * view[1] + split * view[1] + channels, channels < view[1]
+
+
+@triton.jit
+def _slices(partial, which: tl.constexpr, block, SPLITS, view, size: tl.constexpr, MERGE: tl.constexpr):
+    """Result number `which` of all slices, (MERGE, BLOCK_C), 0 beyond the last."""
+    slices, channels = tl.arange(0, MERGE)[:, None], _channels(block, size)[None, :]
+    exist = (slices < SPLITS) & (channels < view[1])
+    places = which * SPLITS * view[1] + slices * view[1] + channels
+    return tl.load(partial + places, mask=exist, other=0, cache_modifier=".cg")
 
 
 @_tuned
 @triton.jit(do_not_specialize=COUNTS)
-def window_forward(
-    x,
-    residual,
-    weight,
-    bias,
-    running_mean,
-    running_var,
-    y,
-    mean,
-    rstd,
-    bits,
-    partial,
-    counters,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    m,
-    momentum,
-    eps,
-    blocks,
-    SPLITS,
-    LAG,
-    RELU: tl.constexpr,
-    MERGE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def window_forward(x, residual, weight, bias, running_mean, running_var, y, mean, rstd, bits, partial, counters,
+                   N, C, S, stride_n, stride_c, m, momentum, eps, blocks, SPLITS, LAG, RELU: tl.constexpr,
+                   MERGE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK: tl.constexpr):
     """Algorithm 1; `partial` (3, SPLITS, C) holds count, mean and squared deviations of each slice."""
     T: tl.constexpr = mean.dtype.element_ty
     BLOCK_N: tl.constexpr = BLOCK // (BLOCK_C * BLOCK_S)
+    view = (N, C, S, stride_n, stride_c)
+    size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     phase, block, split = _ticket(counters, blocks, SPLITS, LAG)
     arrived, ready = counters + 1, counters + 1 + blocks
-    channels = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    first, last = _tiles_of(split, N, S, SPLITS, BLOCK_N, BLOCK_S)
+    first, last = _tiles_of(split, SPLITS, view, size)
     if phase == 0:
-        count = tl.zeros((BLOCK_C,), T)
-        mu, squares = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
+        count, mu, squares = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
         for index in range(first, last):
-            n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-            inside = (n < N) & (c < C) & (s < S)
-            values = _load(x, _offsets(n, c, s, stride_n, stride_c), inside, T)
-            here = tl.maximum(_sum(inside.to(T)), 1)  # 1 for channels that do not exist, so that nothing is 0 / 0
+            tile = _tile(index, block, view, size)
+            values, here = _load(x, tile, T), _values_each(index, view, size).to(T)
             tile_mu = _sum(values) / here
-            deviations = tl.where(inside, values - tile_mu[None, :, None], 0)
+            deviations = tl.where(tile[1], values - tile_mu[None, :, None], 0)
             delta = tile_mu - mu
             squares += _sum(deviations * deviations) + delta * delta * (count * here / (count + here))  # Chan
             count += here
             mu += delta * (here / count)
-        slot = split * C + channels
-        tl.store(partial + slot, count, mask=channels < C)
-        tl.store(partial + SPLITS * C + slot, mu, mask=channels < C)
-        tl.store(partial + 2 * SPLITS * C + slot, squares, mask=channels < C)
+        place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
+        tl.store(place, count, mask=exists)
+        tl.store(place + SPLITS * C, mu, mask=exists)
+        tl.store(place + 2 * SPLITS * C, squares, mask=exists)
         if _is_last(arrived, block, SPLITS):
-            slices = tl.arange(0, MERGE)[:, None]
-            slots, exist = slices * C + channels[None, :], (slices < SPLITS) & (channels[None, :] < C)
-            counts = tl.load(partial + slots, mask=exist, other=0, cache_modifier=".cg")
-            means = tl.load(partial + SPLITS * C + slots, mask=exist, other=0, cache_modifier=".cg")
-            squares_of = tl.load(partial + 2 * SPLITS * C + slots, mask=exist, other=0, cache_modifier=".cg")
-            total = m
-            # Around the first slice's mean: where all means are large and close, their sum loses digits.
-            origin = tl.sum(tl.where(slices == 0, means, 0), 0)
-            shift = tl.where(counts > 0, means - origin[None, :], 0)
-            mu = origin + tl.sum(counts * shift, 0) / total
-            between = tl.where(counts > 0, means - mu[None, :], 0)
-            sigma2 = (tl.sum(squares_of, 0) + tl.sum(counts * between * between, 0)) / total
-            _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, channels, C, total, momentum, eps)
+            counts = _slices(partial, 0, block, SPLITS, view, size, MERGE)
+            means = _slices(partial, 1, block, SPLITS, view, size, MERGE)
+            # Around the first slice's mean: the sum of large means that are close to each other loses digits.
+            origin = tl.sum(tl.where(tl.arange(0, MERGE)[:, None] == 0, means, 0), 0)
+            shifts = tl.where(counts > 0, means - origin[None, :], 0)
+            shift = tl.sum(counts * shifts, 0) / m
+            between = tl.where(counts > 0, shifts - shift[None, :], 0)
+            within = tl.sum(_slices(partial, 2, block, SPLITS, view, size, MERGE), 0)
+            sigma2 = (within + tl.sum(counts * between * between, 0)) / m  # Chan, all slices at once
+            _keep_statistics(origin + shift, sigma2, mean, rstd, running_mean, running_var, block, view, size, m,
+                             momentum, eps)
             _announce(ready, block)
     else:
         _wait(ready, block)
+        center, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
         for k in range(first, last):
-            index = first + last - 1 - k  # the slice's last tiles were read last
-            n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-            inside = (n < N) & (c < C) & (s < S)
-            values = _load(x, _offsets(n, c, s, stride_n, stride_c), inside, T)
-            mu, scale = _parameter(mean, c, C, 0, T), _parameter(rstd, c, C, 0, T)
-            _write_output(
-                values,
-                mu,
-                scale,
-                weight,
-                bias,
-                residual,
-                y,
-                bits,
-                index,
-                block,
-                N,
-                C,
-                S,
-                stride_n,
-                stride_c,
-                RELU,
-                BLOCK_N,
-                BLOCK_C,
-                BLOCK_S,
-            )
+            index = first + last - 1 - k  # what was read last is the likeliest to be in the cache
+            values = _load(x, _tile(index, block, view, size), T)
+            _write_output(values, center, scale, weight, bias, residual, y, bits, index, block, view, size, RELU)
 
 
 @_tuned
 @triton.jit(do_not_specialize=COUNTS)
-def window_backward(
-    dy,
-    x,
-    weight,
-    bias,
-    mean,
-    rstd,
-    bits,
-    dx,
-    dweight,
-    dbias,
-    dresidual,
-    partial,
-    counters,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    m,
-    blocks,
-    SPLITS,
-    LAG,
-    RELU: tl.constexpr,
-    TRAINING: tl.constexpr,
-    MERGE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def window_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, dresidual, partial, counters,
+                    N, C, S, stride_n, stride_c, m, blocks, SPLITS, LAG, RELU: tl.constexpr, TRAINING: tl.constexpr,
+                    MERGE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK: tl.constexpr):
     """The gradients of section 3; `partial` (2, SPLITS, C) holds the two sums of each slice."""
     T: tl.constexpr = mean.dtype.element_ty
     BLOCK_N: tl.constexpr = BLOCK // (BLOCK_C * BLOCK_S)
+    view = (N, C, S, stride_n, stride_c)
+    size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     phase, block, split = _ticket(counters, blocks, SPLITS, LAG)
     arrived, ready = counters + 1, counters + 1 + blocks
-    channels = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    first, last = _tiles_of(split, N, S, SPLITS, BLOCK_N, BLOCK_S)
+    first, last = _tiles_of(split, SPLITS, view, size)
+    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
     if phase == 0:
         sum_dz, sum_dz_x_hat = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
         for index in range(first, last):
-            n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-            mu, scale = _parameter(mean, c, C, 0, T), _parameter(rstd, c, C, 0, T)
-            x_hat, dz = _read_gradient(
-                dy, x, mu, scale, weight, bias, bits, n, c, s, N, C, S, stride_n, stride_c, RELU, T
-            )
+            x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, index, block, view, size, RELU)
             sum_dz += _sum(dz)
             sum_dz_x_hat += _sum(dz * x_hat)
-        slot = split * C + channels
-        tl.store(partial + slot, sum_dz, mask=channels < C)
-        tl.store(partial + SPLITS * C + slot, sum_dz_x_hat, mask=channels < C)
+        place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
+        tl.store(place, sum_dz, mask=exists)
+        tl.store(place + SPLITS * C, sum_dz_x_hat, mask=exists)
         if _is_last(arrived, block, SPLITS):
-            slices = tl.arange(0, MERGE)[:, None]
-            slots, exist = slices * C + channels[None, :], (slices < SPLITS) & (channels[None, :] < C)
-            sums = tl.sum(tl.load(partial + slots, mask=exist, other=0, cache_modifier=".cg"), 0)
-            products = tl.load(partial + SPLITS * C + slots, mask=exist, other=0, cache_modifier=".cg")
-            tl.store(dbias + channels, sums, mask=channels < C)  # equation 6
-            tl.store(dweight + channels, tl.sum(products, 0), mask=channels < C)  # equation 5
+            _keep(dbias, block, view, size, tl.sum(_slices(partial, 0, block, SPLITS, view, size, MERGE), 0))
+            _keep(dweight, block, view, size, tl.sum(_slices(partial, 1, block, SPLITS, view, size, MERGE), 0))
             _announce(ready, block)
     else:
         _wait(ready, block)
+        total, product = _parameter(dbias, 0, block, view, size, T), _parameter(dweight, 0, block, view, size, T)
         for k in range(first, last):
             index = first + last - 1 - k
-            n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-            mu, scale = _parameter(mean, c, C, 0, T), _parameter(rstd, c, C, 0, T)
-            x_hat, dz = _read_gradient(
-                dy, x, mu, scale, weight, bias, bits, n, c, s, N, C, S, stride_n, stride_c, RELU, T
-            )
-            _write_gradient(
-                x_hat,
-                dz,
-                _parameter(dbias, c, C, 0, T),
-                _parameter(dweight, c, C, 0, T),
-                m,
-                scale,
-                weight,
-                dx,
-                dresidual,
-                n,
-                c,
-                s,
-                N,
-                C,
-                S,
-                stride_n,
-                stride_c,
-                TRAINING,
-            )
+            x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, index, block, view, size, RELU)
+            _write_gradient(x_hat, dz, total, product, m, scale, weight, dx, dresidual, index, block, view, size,
+                            TRAINING)
 
 
-# ---- Inference: the affine map of Algorithm 2, line 11 ------------------------------------------------------------
+# ---- Inference: the affine map of Algorithm 2, line 11 -------------------------------------------------------------
 
 
 @triton.jit(do_not_specialize=COUNTS)
-def inference_forward(
-    x,
-    residual,
-    weight,
-    bias,
-    mean,
-    rstd,
-    y,
-    bits,
-    N,
-    C,
-    S,
-    stride_n,
-    stride_c,
-    SPLITS,
-    RELU: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK_S: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def inference_forward(x, residual, weight, bias, mean, rstd, y, bits, N, C, S, stride_n, stride_c, SPLITS,
+                      RELU: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK: tl.constexpr):
     """One slice of one channel block, by given statistics."""
     T: tl.constexpr = mean.dtype.element_ty
-    BLOCK_N: tl.constexpr = BLOCK // (BLOCK_C * BLOCK_S)
+    view = (N, C, S, stride_n, stride_c)
+    size: tl.constexpr = (BLOCK // (BLOCK_C * BLOCK_S), BLOCK_C, BLOCK_S)
     block, split = tl.program_id(0) // SPLITS, tl.program_id(0) % SPLITS
-    first, last = _tiles_of(split, N, S, SPLITS, BLOCK_N, BLOCK_S)
+    first, last = _tiles_of(split, SPLITS, view, size)
+    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
     for index in range(first, last):
-        n, c, s = _places(index, block, S, BLOCK_N, BLOCK_C, BLOCK_S)
-        inside = (n < N) & (c < C) & (s < S)
-        values = _load(x, _offsets(n, c, s, stride_n, stride_c), inside, T)
-        mu, scale = _parameter(mean, c, C, 0, T), _parameter(rstd, c, C, 0, T)
-        _write_output(
-            values,
-            mu,
-            scale,
-            weight,
-            bias,
-            residual,
-            y,
-            bits,
-            index,
-            block,
-            N,
-            C,
-            S,
-            stride_n,
-            stride_c,
-            RELU,
-            BLOCK_N,
-            BLOCK_C,
-            BLOCK_S,
-        )
+        values = _load(x, _tile(index, block, view, size), T)
+        _write_output(values, mu, scale, weight, bias, residual, y, bits, index, block, view, size, RELU)
