@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 BACKENDS = ("auto", "torch", "triton", "reference")
 ACTIVATIONS = (None, "relu")
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 TRITON_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Below this many elements a launch from Python costs more than the passes over memory that the kernels save:
 # 2**21 bfloat16 values are read in 1 microsecond by an H200, a launch takes tens. Derived, not yet measured.
@@ -127,23 +128,18 @@ def algorithm_1(x, mean, var, weight, bias, training, eps, activation, residual,
 def _choose(backend, x):
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, but it is {backend!r}")
-    if x.numel() == 0:
-        return "torch"
+    if x.numel() == 0 or torch._C._are_functorch_transforms_active():
+        return "reference" if backend == "reference" else "torch"  # vmap and torch.func know what to do with those
     if backend == "auto":
-        suits = x.is_cuda and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and has_triton()
+        suits = x.is_cuda and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
         return "triton" if suits else "torch"
     if backend == "triton":
         _check_triton(x)
     return backend
 
 
-def has_triton():
-    """Tell whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
-
-
 def _check_triton(x):
-    if not has_triton():
+    if not HAS_TRITON:
         raise RuntimeError("backend='triton' needs the package triton, which is not installed")
     if not x.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
         raise RuntimeError(
@@ -166,7 +162,7 @@ def _check(x, running_mean, running_var, weight, bias, training, eps, activation
         raise ValueError("running_mean and running_var must either both be given or both be None")
     if running_mean is None and not training:
         raise RuntimeError("running_mean and running_var must be given where training is False")
-    if training and x.numel() == x.shape[1]:
+    if training and 0 < x.numel() == x.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, vector in vectors.items():

@@ -1,4 +1,4 @@
-"""The kernels as torch operators: torch.compile, export, autograd of any order, vmap.
+"""The kernels as torch operators: torch.compile, export, autograd of any order.
 
 Three operators, `bn::training`, `bn::inference` and `bn::backward`, and an autograd function around them:
 operators that change their arguments, as training changes the running statistics, get no formula of their own.
@@ -179,22 +179,6 @@ class _BatchNormAct(torch.autograd.Function):
         dweight = None if weight is None else dweight.to(weight.dtype)
         dbias = None if bias is None else dbias.to(bias.dtype)
         return dx, (dz if own else dy) if ctx.residual else None, dweight, dbias, *[None] * 7
-
-    @staticmethod
-    def vmap(info, in_dims, *inputs):
-        """Mapped over, only in eval mode: training would mix the statistics of what is mapped over."""
-        x, residual, weight, bias, mean, var, training, _, eps, relu, _ = inputs
-        if training:
-            raise RuntimeError("vmap over Batch Normalization needs eval mode: a mini-batch's statistics are shared")
-
-        def one(x, residual, weight, bias, mean, var):
-            T = torch.float64 if x.dtype == torch.float64 else torch.float32
-            activation = "relu" if relu else None
-            return algorithm_1(x, mean, var, weight, bias, False, eps, activation, residual, T)[0]
-
-        y = torch.vmap(one, in_dims[:6])(x, residual, weight, bias, mean, var)
-        unused = [y.new_empty(0)] * 3
-        return (y, *unused), (0, None, None, None)
 
 
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
