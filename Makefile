@@ -7,13 +7,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # `make book scale=paper dataset=mnist seeds=5 steps=50000`: any of them, all optional
 CONFIG := $(foreach name,scale dataset seeds steps,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: help book test data bench serve clean
+.PHONY: help book test data bench bench-gpu serve clean
 
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points"
 	@echo "make bench   measure how fast the training and the book are, as ratios"
+	@echo "make bench-gpu   on a machine with CUDA: measure the kernels, for book/records/kernels/gpu.json"
 	@echo "make serve   show the book at http://localhost:8000"
 	@echo "make clean   remove build/; finished runs stay in runs/"
 
@@ -32,7 +33,12 @@ data: $(BIN)/ready
 	python -m bn.lab.data
 
 bench: $(BIN)/ready
+	python -m bn.lab.kernel_bench
 	python -m bn.lab.bench
+
+# Goes on where an earlier call ended; `make bench-gpu options="--quick"` measures fewer cases.
+bench-gpu: $(BIN)/ready
+	python -m bn.lab.kernel_bench --scale gpu $(options)
 
 serve: $(BIN)/ready
 	python -m http.server 8000 --bind 127.0.0.1 --directory build/html

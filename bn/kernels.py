@@ -104,6 +104,25 @@ def _sum(values):
     return tl.sum(tl.sum(values, 2), 0)
 
 
+@triton.jit
+def _moments(x, index, block, view, size: tl.constexpr, T: tl.constexpr):
+    """Of a tile: values, how many of each channel exist, their mean and squared deviations, (BLOCK_C,).
+
+    Summed from the first value of each channel on: a mean far from 0 costs no digits.
+    """
+    BLOCK_C: tl.constexpr = size[1]
+    tile = _tile(index, block, view, size)
+    values, here = _load(x, tile, T), _values_each(index, view, size).to(T)
+    tiles_s = tl.cdiv(view[2], size[2])
+    n, s = (index // tiles_s) * size[0], (index % tiles_s) * size[2]
+    c = block * BLOCK_C + tl.arange(0, BLOCK_C)
+    first = tl.load(x + n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s, mask=c < view[1], other=0).to(T)
+    from_first = tl.where(tile[1], values - first[None, :, None], 0)
+    shift = _sum(from_first) / here
+    deviations = tl.where(tile[1], from_first - shift[None, :, None], 0)
+    return values, here, first + shift, _sum(deviations * deviations)
+
+
 # ---- One value for each channel ------------------------------------------------------------------------------------
 
 
@@ -236,11 +255,8 @@ def resident_forward(x, residual, weight, bias, running_mean, running_var, y, me
     view = (N, C, S, stride_n, stride_c)
     size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     block = tl.program_id(0)
-    tile = _tile(0, block, view, size)
-    values = _load(x, tile, mean.dtype.element_ty)
-    mu = _sum(values) / m  # line 1
-    deviations = tl.where(tile[1], values - mu[None, :, None], 0)
-    sigma2 = _sum(deviations * deviations) / m  # line 2
+    values, _, mu, squares = _moments(x, 0, block, view, size, mean.dtype.element_ty)  # Algorithm 1, line 1
+    sigma2 = squares / m  # line 2
     _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, block, view, size, m, momentum, eps)
     scale = 1 / tl.sqrt(sigma2 + eps)
     _write_output(values, mu[None, :, None], scale[None, :, None], weight, bias, residual, y, bits, 0, block, view,
@@ -342,12 +358,9 @@ def window_forward(x, residual, weight, bias, running_mean, running_var, y, mean
     if phase == 0:
         count, mu, squares = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
         for index in range(first, last):
-            tile = _tile(index, block, view, size)
-            values, here = _load(x, tile, T), _values_each(index, view, size).to(T)
-            tile_mu = _sum(values) / here
-            deviations = tl.where(tile[1], values - tile_mu[None, :, None], 0)
+            _, here, tile_mu, tile_squares = _moments(x, index, block, view, size, T)
             delta = tile_mu - mu
-            squares += _sum(deviations * deviations) + delta * delta * (count * here / (count + here))  # Chan
+            squares += tile_squares + delta * delta * (count * here / (count + here))  # Chan
             count += here
             mu += delta * (here / count)
         place, exists = _slot(partial, 0, split, block, SPLITS, view, size)

@@ -1,8 +1,13 @@
 """Every test writes its runs to a temporary folder, never to the user's; runs at smoke scale are shared."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from bn.lab import experiments, records
 from bn.lab.data import Data, Split
@@ -38,10 +43,11 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def smoke_records(shared_runs):
-    """The records of both notebooks at smoke scale on digits, by name of the experiment."""
+    """The records of the notebooks at smoke scale on digits, by name of the experiment."""
     return {
         "algorithm": records.algorithm(experiments.Algorithm(scale="smoke", dataset="digits")),
         "activations": records.activations(experiments.Activations(scale="smoke", dataset="digits")),
+        "inception": records.inception(experiments.Inception(scale="smoke", dataset="digits")),
     }
 
 

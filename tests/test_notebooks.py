@@ -13,10 +13,10 @@ import papermill
 import pytest
 from test_book import ROOT, SMOKE, snakemake
 
-from bn.lab.experiments import Activations, Algorithm
+from bn.lab.experiments import Activations, Algorithm, Inception, Kernels
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-QUESTIONS = {"01_algorithm": Algorithm, "03_activations": Activations}
+QUESTIONS = {"01_algorithm": Algorithm, "03_activations": Activations, "07_inception": Inception, "11_kernels": Kernels}
 TINY = {"scale": "smoke", "dataset": "digits"}
 ARABIC = re.compile("[\u0621-\u064a]{2,}")
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from papermill.cli import NoDatesSafeLoader, papermill
 
 from bn.lab import claims, experiments, paths, records, runs
-from bn.lab.experiments import Activations, Algorithm
+from bn.lab.experiments import Activations, Algorithm, Inception
 from bn.lab.train import PERCENTILES
 
 PROVENANCE = {
@@ -46,13 +46,13 @@ def strict(text: str) -> dict:
 # ---- What a record holds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("experiment", ["algorithm", "activations"])
+@pytest.mark.parametrize("experiment", ["algorithm", "activations", "inception"])
 def test_a_record_is_read_back_as_it_was(experiment, smoke_records):
     path = paths.runs() / "records" / f"{experiment}-smoke-digits.json"
     assert strict(path.read_text("utf-8")) == records.read(path) == smoke_records[experiment]
 
 
-@pytest.mark.parametrize("experiment", ["algorithm", "activations"])
+@pytest.mark.parametrize("experiment", ["algorithm", "activations", "inception"])
 def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     record = smoke_records[experiment]
     p = record["provenance"]
@@ -63,7 +63,7 @@ def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     assert p["code"] == runs.code_digest() and p["seeds"] == record["asked"]["seeds"] == [0, 1]
     assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
     assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
-    assert p["runs"] == {"algorithm": 2, "activations": 4 + 8 + 4}[experiment] - shared_runs(record)
+    assert p["runs"] == {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}[experiment] - shared_runs(record)
 
 
 def shared_runs(record: dict) -> int:
@@ -140,6 +140,8 @@ activations = st.builds(
     unit=st.none() | st.integers(0, 99),
 )
 
+inception = st.builds(Inception, **common, width=positive, pixels=st.integers(8, 999))
+
 
 def asked_by(command: str, kind: type) -> experiments.Question:
     """What papermill's own command line makes of a command."""
@@ -153,7 +155,7 @@ def asked_by(command: str, kind: type) -> experiments.Question:
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
-@given(algorithm | activations)
+@given(algorithm | activations | inception)
 def test_the_command_asks_the_same_question_again(ask):
     command = records._command(type(ask).__name__.lower(), ask)
     assert asked_by(command, type(ask)).as_dict() == ask.as_dict()
@@ -176,7 +178,7 @@ def test_a_record_of_the_book_is_in_order(path):
     assert p["dirty"] is False, "made from files that were not committed"
     assert re.fullmatch(r"[0-9a-f]{10}", p["commit"])
     assert record == records.committed(f"{path.parent.name}/{path.stem}")
-    kind = {"algorithm": Algorithm, "activations": Activations}[record["experiment"]]
+    kind = {"algorithm": Algorithm, "activations": Activations, "inception": Inception}[record["experiment"]]
     assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
 
 

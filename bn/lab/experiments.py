@@ -8,12 +8,20 @@ import ast
 import math
 from dataclasses import asdict, dataclass, fields, replace
 
+import torch
+
 from bn.lab import data
+from bn.lab.inception import SMALLEST
 from bn.lab.train import Setting
 
 SCALES = ("smoke", "cpu", "gpu", "paper")
 LANGUAGES = ("en", "ar")
 PAPER_STEPS = 50_000  # of section 4.1
+LOSS_STEPS = 50  # of notebook 11, at most
+NO_CUDA = (
+    "scale '{scale}' measures on a GPU, but torch finds no CUDA device here: "
+    "choose scale 'cpu', or run `make bench-gpu` on a machine that has one"
+)
 
 
 class ParameterError(ValueError):
@@ -164,6 +172,41 @@ class Activations(Question):
     def cells(self) -> list[tuple[float, float]]:
         """The grid, rates outermost."""
         return [(rate, std) for rate in self.rates for std in self.weight_stds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inception(Question):
+    """Notebook 07: the network is counted at full size; one of `width` times the channels runs on `pixels`²."""
+
+    width: float = 0.0625
+    pixels: int = 14
+
+    def __post_init__(self) -> None:
+        _positive("width", self.width)
+        _whole("pixels", self.pixels, SMALLEST)
+        super().__post_init__()
+
+    def default_steps(self) -> int:
+        """A few at every scale: they show that the network runs, and prove nothing else."""
+        return 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels(Question):
+    """Notebook 11: the tensors and rounds of a scale are in `bn.lab.kernel_cases`; `steps` of the loss curves.
+
+    It has the parameters of every notebook, since `make book` gives all of them the same; no image is used.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale in ("gpu", "paper") and not torch.cuda.is_available():
+            raise ParameterError(NO_CUDA.format(scale=self.scale))
+        self._set(steps=min(self.steps, LOSS_STEPS))
+
+    def default_steps(self) -> int:
+        """Enough to see whether two loss curves part."""
+        return LOSS_STEPS if self.scale in ("gpu", "paper") else 5
 
 
 def _assigned(cell: str) -> set[str]:

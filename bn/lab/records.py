@@ -1,20 +1,25 @@
 """Records: what a question found, as a small dict of plain numbers with its provenance, kept as JSON.
 
-`algorithm(ask)` and `activations(ask)` answer notebooks 01 and 03; `committed(name)` reads a record of a larger
-run that is part of the book.
+`algorithm(ask)`, `activations(ask)` and `inception(ask)` answer notebooks 01, 03 and 07; `committed(name)` reads a
+record of a larger run that is part of the book.
 """
 
 import json
 import math
+import platform
 import subprocess
+import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
 import bn
-from bn.lab import claims, identities, paths, runs
-from bn.lab.experiments import PAPER_STEPS, Activations, Algorithm, Question
+from bn.lab import claims, data, identities, inception_counts, paths, runs
+from bn.lab import inception as inception_network
+from bn.lab.experiments import PAPER_STEPS, Activations, Algorithm, Inception, Question
 from bn.lab.train import PERCENTILES
 
 NETWORKS = ("plain", "bn")
@@ -65,6 +70,34 @@ def activations(ask: Activations) -> dict:
         **{name: [_numbers(finals(name, cell, "test")) for cell in cells] for name in NETWORKS},
     }
     return _finish("activations", ask, list(found.values()), curves | {"grid": table})
+
+
+def inception(ask: Inception) -> dict:
+    """The network of Figure 5 counted at full size, and a narrow one that takes a few steps."""
+    rows, tried = inception_counts.readings(), _tried(ask)
+    results = {
+        "rows": rows["figure 5 bn"],
+        "totals": inception_counts.totals(rows),
+        "measured": inception_counts.measure(rows),
+        "trials": tried["trials"],
+    }
+    return _finish("inception", ask, tried["found"], results)
+
+
+def _tried(ask: Inception) -> dict:
+    """The steps of the narrow networks, kept like any run: the second language then shows the very same."""
+    images, trials = data.load(ask.dataset), {}
+    code = [runs._logic(Path(module.__file__)) for module in (inception_network, inception_counts)]
+    key = runs._digest([ask.as_dict(), images.checksum, code, claims.rule_digests()])
+    path = paths.runs() / ask.dataset / f"inception-{key}.json"
+    if not path.exists():
+        for name in NETWORKS:
+            options = {"width": ask.width, "size": ask.pixels, "batch_norm": name == "bn"}
+            trials[name] = [inception_counts.trial(images.train, seed, ask.steps, **options) for seed in ask.seeds]
+        seconds = [trial.pop("seconds") for trial in chain(*trials.values())]
+        tried = {"trials": trials, "found": [{"meta": _meta(images.checksum, s)} for s in seconds]}
+        runs.write_atomically(path, json.dumps(tried).encode())
+    return read(path)
 
 
 def _network(setting, ask: Activations, found: dict) -> dict:
@@ -141,6 +174,20 @@ def _finish(experiment: str, ask: Question, found: list[dict], results: dict) ->
     return record
 
 
+def _meta(checksum: str, seconds: float) -> dict:
+    """What `_finish` wants to know of a training that is too short to be kept as a run."""
+    return {
+        "rules": claims.rule_digests(),
+        "data_sha256": checksum,
+        "device": runs._device_name("cpu"),
+        "compiled": False,
+        "trained_together": 1,
+        "training_seconds": seconds,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
+
+
 def _rules(metas: list[dict]) -> dict[str, str]:
     """The digest of each rule as the runs knew it; where they differ, none, so that the ledger marks it."""
     digests = {}
@@ -150,12 +197,19 @@ def _rules(metas: list[dict]) -> dict[str, str]:
     return digests
 
 
-def _provenance(experiment: str, ask: Question, metas: list[dict]) -> dict:
-    """Where the numbers come from, and the command that makes them again."""
+def source() -> dict:
+    """Which version of this repository: its number, commit, and whether there were changes on top of it."""
     return {
         "version": bn.__version__,
         "commit": _git("rev-parse", "--short=10", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _provenance(experiment: str, ask: Question, metas: list[dict]) -> dict:
+    """Where the numbers come from, and the command that makes them again."""
+    return {
+        **source(),
         "code": runs.code_digest(),
         "data_sha256": metas[0]["data_sha256"],
         "devices": sorted({meta["device"] for meta in metas}),
@@ -175,7 +229,7 @@ def _wall_seconds(metas: list[dict]) -> float:
 
 
 def _command(experiment: str, ask: Question) -> str:
-    notebook = {"algorithm": "01_algorithm", "activations": "03_activations"}[experiment]
+    notebook = {"algorithm": "01_algorithm", "activations": "03_activations", "inception": "07_inception"}[experiment]
     usual = type(ask)(scale=ask.scale, dataset=ask.dataset).as_dict()
     changed = {name: value for name, value in ask.as_dict().items() if value != usual[name]}
     asked = {"scale": ask.scale, "dataset": ask.dataset} | changed

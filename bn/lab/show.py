@@ -53,7 +53,7 @@ def cards(record: dict, claim_ids: list[str], language: str) -> HTML:
     word, pairs = words(language), []
     for claim_id in claim_ids:
         verdict = claims.judge(claim_id, record)
-        title = f"{word('says')} ({word('section')} {number(verdict.claim['section'])})"
+        title = f"{word('says')} ({_section(verdict.claim, language)})"
         says = _card("bn-says", title, f"<p>{verdict.claim['claim'][language]}</p>")
         body = f"<p>{_found(claim_id, verdict, record, language)}</p>{_badge(verdict, language)}"
         pairs.append(says + _card("bn-found", word("found"), body))
@@ -83,6 +83,17 @@ def settings(record: dict, language: str) -> HTML:
     return _html(_table(head, rows) + _provenance(record, language), language)
 
 
+def table(head: list[str], rows: list[list[str]], record: dict, language: str) -> HTML:
+    """A table of cells that are HTML already, with the provenance strip of the record under it."""
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return _html(_table(head, body) + _provenance(record, language), language)
+
+
+def text(body: str, language: str) -> HTML:
+    """A paragraph of HTML, in the direction of its language."""
+    return _html(f"<p>{body}</p>", language)
+
+
 def part(name: str, language: str) -> str:
     """The HTML of a part of a page: `figure1`, `tally` or `ledger`, from the committed records."""
     parts = {"figure1": _part_figure1, "tally": _part_tally, "ledger": _part_ledger}
@@ -110,7 +121,8 @@ def _part_ledger(language: str) -> str:
     for claim_id, claim in claims.ledger().items():
         verdict = judged(claim_id)
         how = f"<details><summary>{word('how')}</summary>{claim['measure'][language]}</details>"
-        cells = [number(claim["section"]), claim["claim"][language] + how, claim["paper"][language]]
+        place = word("appendix") if claim["section"] == "A" else number(claim["section"])
+        cells = [place, claim["claim"][language] + how, claim["paper"][language]]
         cells.append(found(claim_id, language))
         cells.append(_badge(verdict, language))
         rows += f'<tr id="claim-{claim_id}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
@@ -138,12 +150,17 @@ def _found(claim_id: str, verdict: Verdict, record: dict | None, language: str) 
     if record is None:
         return ""
     if claim_id in FOUND:
-        numbers = _FOUND[claim_id](claims.estimate(claim_id, record), language)
+        estimates = claims.estimate(claim_id, record)
+        numbers = _FOUND.get(claim_id, _found_numbers)(estimates, language)
         text = pick(FOUND[claim_id], language).format(**numbers)
     else:
         text = "<br>".join(_condition(c, language) for c in verdict.conditions)
     exact = verdict.claim["kind"] == "exact"
     return text if exact else f"{text} <small>{_size(record, language)}</small>"
+
+
+def _found_numbers(estimates: dict[str, Estimate], language: str) -> dict[str, str]:
+    return {name: number(e.value) for name, e in estimates.items()}
 
 
 def _found_fig1a(e: dict[str, Estimate], language: str) -> dict[str, str]:
@@ -183,6 +200,11 @@ _FOUND = {
     "fig1bc-stability": _found_fig1bc,
     "baseline-mean-var-drift": _found_drift,
 }
+
+
+def _section(claim: dict, language: str) -> str:
+    word = words(language)
+    return word("appendix") if claim["section"] == "A" else f"{word('section')} {number(claim['section'])}"
 
 
 def _card(kind: str, title: str, body: str) -> str:
@@ -259,22 +281,24 @@ def _size(record: dict, language: str) -> str:
 def _provenance(record: dict, language: str) -> str:
     """The strip under a figure: in one line who, where and when; unfolded, everything."""
     word, p = words(language), record["provenance"]
-    commit = f"<bdi>{p['commit']}</bdi>" + (f" ({word('uncommitted')})" if p["dirty"] else "")
-    seconds = word("core seconds").format(number(p["training_seconds"]))
-    seeds = f"{word('seeds')}: <bdi>{', '.join(map(str, p['seeds']))}</bdi>"
-    brief = " · ".join([f"<bdi>{record['dataset']}</bdi>", seeds, f"{word('commit')} {commit}", seconds])
-    full = {
-        "device": ", ".join(p["devices"]),
-        "finished": p["finished"],
-        "runs": p["runs"],
-        "compiled": " / ".join(word("yes" if compiled else "no") for compiled in p["compiled"]),
-        "versions": ", ".join(f"{name} {version}" for name, version in ({"bn": p["version"]} | p["versions"]).items()),
-        "code": p["code"],
-        "data checksum": p["data_sha256"],
-        "command": f"<code>{html.escape(p['command'])}</code>",
-    }
+    commit = f"{word('commit')} <bdi>{p['commit']}</bdi>" + (f" ({word('uncommitted')})" if p["dirty"] else "")
+    versions = ", ".join(f"{name} {version}" for name, version in ({"bn": p["version"]} | p["versions"]).items())
+    full = {"device": ", ".join(p["devices"]), "finished": p["finished"]}
+    if "seeds" in p:
+        seeds = f"{word('seeds')}: <bdi>{', '.join(map(str, p['seeds']))}</bdi>"
+        seconds = word("core seconds").format(number(p["training_seconds"]))
+        brief = [f"<bdi>{record['dataset']}</bdi>", seeds, commit, seconds]
+        full["runs"] = p["runs"]
+        full["compiled"] = " / ".join(word("yes" if compiled else "no") for compiled in p["compiled"])
+    else:  # a measurement of speed: no training and no data
+        brief = [f"<bdi>{full['device']}</bdi>", commit, f"<bdi>{p['finished']}</bdi>"]
+        full |= {"threads": p["threads"], "measuring": p["measuring_seconds"]}
+    full |= {"versions": versions, "code": p["code"]}
+    if "data_sha256" in p:
+        full["data checksum"] = p["data_sha256"]
+    full["command"] = f"<code>{html.escape(p['command'])}</code>"
     items = "".join(f"<dt>{word(key)}</dt><dd><bdi>{value}</bdi></dd>" for key, value in full.items())
-    summary = f"<summary>{word('where from')}: {brief}</summary>"
+    summary = f"<summary>{word('where from')}: {' · '.join(brief)}</summary>"
     return f'<details class="bn-provenance">{summary}<dl>{items}</dl></details>'
 
 

@@ -3,6 +3,8 @@
 Figures take their words from here because an executed notebook's output cannot be translated afterwards.
 """
 
+from bn.lab import inception_text, kernel_text
+
 WORDS = {
     "plain": ("plain", "عادية"),
     "bn": ("with BN", "مع BN"),
@@ -220,6 +222,11 @@ ESTIMATES = {
     "mean_shift": ("shift of the mean", "تحرُّك المتوسط"),
     "std_growth": ("growth of the standard deviation", "نمو الانحراف المعياري"),
 }
+
+WORDS |= inception_text.WORDS | kernel_text.WORDS
+TITLES |= inception_text.TITLES | kernel_text.TITLES
+FOUND |= inception_text.FOUND
+ESTIMATES |= inception_text.ESTIMATES
 
 
 def words(language: str):

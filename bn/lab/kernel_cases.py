@@ -1,0 +1,255 @@
+"""What the kernel benchmark measures: the cases, the candidates, the bytes a case must move, and the true values."""
+
+import functools
+import importlib.util
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+
+from bn.functional import batch_norm_act
+
+EPS, MOMENTUM = 1e-5, 0.1
+OPERATIONS = ("bn", "bn_relu", "bn_add_relu")
+LAYOUTS = ("NCHW", "NHWC")  # of an input with two dimensions there is one layout, "NC"
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+# Seven tensors of ResNet-50 that are larger than most L2 caches, two small ones and the layer of section 4.1. To make
+# twelve convolutional shapes, three of middle size: a 3x3 convolution of ResNet-50's third stage, the second
+# convolution of Inception (Figure 5) and its modules 4a to 4d.
+LARGE = (
+    (32, 64, 112, 112),
+    (256, 64, 112, 112),
+    (256, 64, 56, 56),
+    (32, 256, 56, 56),
+    (256, 512, 28, 28),
+    (256, 1024, 14, 14),
+    (256, 2048, 7, 7),
+)
+MIDDLE = ((256, 256, 14, 14), (32, 192, 56, 56), (32, 576, 14, 14))
+SMALL = ((32, 256, 14, 14), (32, 512, 7, 7), (60, 100))
+SHAPES = LARGE + MIDDLE + SMALL
+
+# Reads and writes of a whole tensor, forward and backward, and of the sign mask of BN+add+ReLU, one bit a value.
+# In two passes the kernels read the input twice, once for the statistics; in one pass it stays on the chip. torch
+# runs an operation at a time and keeps no mask.
+TENSOR_PASSES = {
+    "two": {"bn": (3, 5), "bn_relu": (3, 5), "bn_add_relu": (4, 6)},
+    "one": {"bn": (2, 3), "bn_relu": (2, 3), "bn_add_relu": (3, 4)},
+    "eager": {"bn": (3, 5), "bn_relu": (5, 8), "bn_add_relu": (8, 8)},
+}
+MASK_PASSES = {"two": (1, 2), "one": (1, 1), "eager": (0, 0)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One tensor and one expression over it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str
+    operation: str
+
+    @property
+    def name(self) -> str:
+        """Unique, such as `32x64x112x112 bf16 NHWC bn_relu`."""
+        return f"{'x'.join(map(str, self.shape))} {self.dtype} {self.layout} {self.operation}"
+
+    @property
+    def tensor_bytes(self) -> int:
+        """T, the bytes of one activation tensor."""
+        return math.prod(self.shape) * DTYPES[self.dtype].itemsize
+
+    def moved(self, way: str) -> tuple[float, float]:
+        """Bytes that forward and backward move: `way` is "two" or "one" pass, or "eager"."""
+        mask = math.prod(self.shape) / 8 if self.operation == "bn_add_relu" else 0
+        passes = zip(TENSOR_PASSES[way][self.operation], MASK_PASSES[way], strict=True)
+        return tuple(tensors * self.tensor_bytes + masks * mask for tensors, masks in passes)
+
+    def as_dict(self) -> dict:
+        """For a record."""
+        return {"name": self.name, **asdict(self), "tensor_bytes": self.tensor_bytes}
+
+
+def plan(scale: str, quick: bool = False) -> list[Case]:
+    """The cases of a scale, those that decide the targets first. `quick`: bfloat16 and the large shapes only.
+
+    >>> len(plan("gpu")), len(plan("gpu", quick=True)), len(plan("cpu")), len(plan("smoke"))
+    (150, 28, 3, 3)
+    """
+    if scale == "smoke":
+        return [
+            Case((60, 100), "fp32", "NC", "bn_relu"),
+            Case((8, 16, 14, 14), "fp32", "NCHW", "bn_relu"),
+            Case((8, 16, 14, 14), "fp32", "NHWC", "bn_add_relu"),
+        ]
+    if scale == "cpu":
+        return [
+            Case((32, 64, 28, 28), "fp32", "NCHW", "bn_relu"),
+            Case((32, 64, 28, 28), "fp32", "NHWC", "bn_add_relu"),
+            Case((60, 100), "fp32", "NC", "bn_relu"),
+        ]
+    dtypes, operations = ("bf16",) if quick else tuple(DTYPES), ("bn_relu", "bn_add_relu", *(() if quick else ("bn",)))
+    shapes = LARGE if quick else SHAPES
+    return [
+        Case(shape, dtype, layout, operation)
+        for dtype, operation, shape in product(dtypes, operations, shapes)
+        for layout in (LAYOUTS if len(shape) > 2 else ("NC",))
+    ]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tensors of a case; gradients are wanted for x, the parameters and, if there is one, the residual."""
+
+    x: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    residual: torch.Tensor | None
+    dy: torch.Tensor
+
+    @property
+    def wanted(self) -> tuple[torch.Tensor, ...]:
+        """What gradients are taken for."""
+        return tuple(t for t in (self.x, self.weight, self.bias, self.residual) if t is not None)
+
+
+def inputs(case: Case, device: str, seed: int = 0) -> Inputs:
+    """Random tensors in the case's type and layout; parameters and buffers in float32."""
+    generator = torch.Generator(device).manual_seed(seed)
+    random = functools.partial(torch.randn, generator=generator, device=device)
+    channels = case.shape[1]
+
+    def tensor() -> torch.Tensor:
+        values = random(case.shape, dtype=DTYPES[case.dtype])
+        return values.contiguous(memory_format=torch.channels_last) if case.layout == "NHWC" else values
+
+    x = tensor().mul_(2).add_(1).requires_grad_()
+    residual = tensor().requires_grad_() if case.operation == "bn_add_relu" else None
+    weight, bias = (random(channels).mul_(0.1).add_(start).requires_grad_() for start in (1, 0))
+    buffers = torch.zeros(channels, device=device), torch.ones(channels, device=device)
+    return Inputs(x, weight, bias, *buffers, residual, tensor())
+
+
+# ---- Candidates ----------------------------------------------------------------------------------
+
+
+def separate(x, weight, bias, running_mean, running_var, residual, relu: bool) -> torch.Tensor:
+    """Batch Normalization, then add, then ReLU, an operation each, as one writes it in torch."""
+    y = F.batch_norm(x, running_mean, running_var, weight, bias, True, MOMENTUM, EPS)
+    y = y if residual is None else y + residual
+    return F.relu(y) if relu else y
+
+
+def candidates(case: Case, given: Inputs, compiled: bool = True) -> dict[str, Callable[[], torch.Tensor]]:
+    """Each candidate's forward pass, by name; to call one may raise, where it does not work here.
+
+    "bn" is what a user gets (backend "auto"); "triton" asks for the kernels by name, on CUDA only.
+    """
+    tensors = (given.x, given.weight, given.bias, given.running_mean, given.running_var)
+    relu = case.operation != "bn"
+
+    def ours(backend: str) -> Callable[[], torch.Tensor]:
+        x, weight, bias, *running = tensors
+        options = {"activation": "relu" if relu else None, "residual": given.residual, "backend": backend}
+        return lambda: batch_norm_act(x, *running, weight, bias, True, MOMENTUM, EPS, **options)
+
+    found = {"bn": ours("auto")}
+    if given.x.is_cuda:
+        found["triton"] = ours("triton")
+    found["eager"] = functools.partial(separate, *tensors, given.residual, relu)
+    if compiled:
+        torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
+        found["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, given.residual, relu)
+    if given.x.is_cuda and importlib.util.find_spec("attorch"):
+        found["attorch"] = _attorch(case, given)
+    return found
+
+
+def _attorch(case: Case, given: Inputs) -> Callable[[], torch.Tensor]:
+    """The layer of the package attorch, one program a channel, with this case's parameters and buffers."""
+    import attorch
+
+    layer = {2: attorch.BatchNorm1d, 4: attorch.BatchNorm2d}[len(case.shape)]
+    layer = layer(case.shape[1], eps=EPS, momentum=MOMENTUM, act_func=None if case.operation == "bn" else "relu")
+    state = {name: getattr(given, name) for name in ("weight", "bias", "running_mean", "running_var")}
+    arguments = (given.x,) if given.residual is None else (given.x, given.residual)
+    return lambda: torch.func.functional_call(layer, state, arguments)
+
+
+def flax_step(case: Case, given: Inputs) -> Callable[[], object]:
+    """Forward and backward of flax.linen.BatchNorm under jit, on copies of the same tensors; waits for the device."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or it takes three quarters of the memory
+    import jax
+    from flax import linen
+
+    channels_last = case.layout == "NHWC"
+    axis = -1 if channels_last else 1
+    device = jax.devices("gpu" if given.x.is_cuda else "cpu")[0]
+
+    def array(tensor: torch.Tensor):
+        tensor = tensor.detach().permute(0, 2, 3, 1) if channels_last and tensor.dim() == 4 else tensor.detach()
+        return jax.device_put(jax.dlpack.from_dlpack(tensor.contiguous()), device)
+
+    layer = linen.BatchNorm(use_running_average=False, momentum=1 - MOMENTUM, epsilon=EPS, axis=axis, dtype=None)
+    stats = {"mean": array(given.running_mean), "var": array(given.running_var)}
+    parameters = {"scale": array(given.weight), "bias": array(given.bias)}
+    x, dy = array(given.x), array(given.dy)
+    residual = None if given.residual is None else array(given.residual)
+
+    def forward(parameters, x, residual):
+        y, kept = layer.apply({"params": parameters, "batch_stats": stats}, x, mutable=["batch_stats"])
+        y = (y if residual is None else y + residual).astype(x.dtype)
+        return (y if case.operation == "bn" else jax.nn.relu(y)), kept
+
+    @jax.jit
+    def step(parameters, x, residual, dy):
+        y, backward, kept = jax.vjp(forward, parameters, x, residual, has_aux=True)
+        return y, backward(dy), kept
+
+    return lambda: jax.block_until_ready(step(parameters, x, residual, dy))
+
+
+# ---- The true values -----------------------------------------------------------------------------
+
+
+def truth(case: Case, given: Inputs) -> dict[str, torch.Tensor]:
+    """Output and gradients in float64 by the equations of section 3, not by anything that is measured."""
+    with torch.no_grad():
+        axes = [0, *range(2, given.x.dim())]
+        wide = [1, -1] + [1] * (given.x.dim() - 2)
+        x = given.x.double()
+        mu = x.mean(axes, keepdim=True)
+        rstd = (x.sub(mu).square().mean(axes, keepdim=True) + EPS).rsqrt()
+        x_hat = x.sub_(mu).mul_(rstd)
+        y = x_hat * given.weight.double().view(wide) + given.bias.double().view(wide)
+        if given.residual is not None:
+            y += given.residual.double()
+        dz = given.dy.double()
+        if case.operation != "bn":
+            dz.mul_(y > 0)
+            y.relu_()
+        mean = {"dz": dz.mean(axes, keepdim=True), "dz_x_hat": (dz * x_hat).mean(axes, keepdim=True)}
+        m = x.numel() // x.shape[1]
+        dx = (dz - mean["dz"] - x_hat.mul(mean["dz_x_hat"])) * (given.weight.double().view(wide) * rstd)
+        found = {"y": y, "dx": dx, "dgamma": m * mean["dz_x_hat"].flatten(), "dbeta": m * mean["dz"].flatten()}
+        return found if given.residual is None else found | {"dresidual": dz}
+
+
+def errors(true: dict[str, torch.Tensor], found: tuple[torch.Tensor, ...]) -> dict[str, float]:
+    """Relative error of each: the norm of the difference over the norm of the true value."""
+    return {
+        name: digits((tensor.detach().double() - wanted).norm() / wanted.norm())
+        for (name, wanted), tensor in zip(true.items(), found, strict=True)
+    }
+
+
+def digits(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{float(value):.4g}")
