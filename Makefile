@@ -13,7 +13,7 @@ help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points"
-	@echo "make bench   measure how fast the training and the book are, as ratios"
+	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"
 	@echo "make bench-gpu   on a machine with CUDA: measure the kernels, for book/records/kernels/gpu.json"
 	@echo "make serve   show the book at http://localhost:8000"
 	@echo "make clean   remove build/; finished runs stay in runs/"
