@@ -83,7 +83,7 @@ def test_tuning_leaves_the_running_statistics_alone(monkeypatch):
     )
     monkeypatch.setattr(kernels, "window_forward", tuned(kernels.window_forward.fn))
     monkeypatch.setattr(launch, "RESIDENT", 0)
-    x = torch.randn(40, 3, 8, 8, device=DEVICE) + 5
+    x = torch.randn(20, 3, 8, 8, device=DEVICE) + 5
     for tracked in (True, False):
         mean, var = torch.zeros(3, device=DEVICE), torch.ones(3, device=DEVICE)
         running, twins = (mean, var), (mean.clone(), var.clone())
