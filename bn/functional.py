@@ -130,10 +130,10 @@ def _choose(backend, x):
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, but it is {backend!r}")
     if x.numel() == 0:
         return "torch"
-    if backend == "triton" and torch._C._are_functorch_transforms_active():
+    if backend in ("auto", "triton") and torch._C._are_functorch_transforms_active():
         return "torch"  # vmap and torch.func cannot look into a kernel
     if backend == "auto":
-        suits = x.is_cuda and not torch._C._are_functorch_transforms_active() and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
+        suits = x.is_cuda and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
         return "triton" if suits else "torch"
     if backend == "triton":
         _check_triton(x)
