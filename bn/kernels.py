@@ -20,12 +20,15 @@ Merrill and Garland (2016), "Single-pass parallel prefix scan".
 import triton
 import triton.language as tl
 
+from bn import tiles
+
 COUNTS = ["N", "blocks", "SPLITS", "LAG"]  # a kernel made for one value of these serves all others as well
 if triton.knobs.runtime.interpret:
     TILES = [triton.Config({"BLOCK": 512}, num_warps=1)]
 else:
     TILES = [triton.Config({"BLOCK": size}, num_warps=w) for size, w in ((2048, 4), (4096, 4), (8192, 8), (16384, 8))]
-SMALLEST, LARGEST = (pick(tile.kwargs["BLOCK"] for tile in TILES) for pick in (min, max))
+SMALLEST = min(config.kwargs["BLOCK"] for config in TILES)
+RUNNING = ("running_mean", "running_var")
 _kept = {}
 
 
@@ -42,146 +45,10 @@ def _after_trial(arguments, exception=None):
         arguments[name].copy_(_kept.pop(name))
 
 
-RUNNING = ("running_mean", "running_var")
 _tuned = triton.autotune(TILES, key=["N", "C", "S"], pre_hook=_before_trial, post_hook=_after_trial)
 
 # A signature of twenty arguments reads better in rows than in a column:
 # fmt: off
-
-# ---- Tiles of (BLOCK_N, BLOCK_C, BLOCK_S) values; `index` counts those of a channel block, its places first. -------
-# ---- `view` is (N, C, S, stride_n, stride_c), `size` is (BLOCK_N, BLOCK_C, BLOCK_S). --------------------------------
-
-
-@triton.jit
-def _places(index, block, view, size: tl.constexpr):
-    """Example, channel and place of each value of a tile, on three axes, and which of them exist."""
-    N, C, S, _, _ = view
-    BLOCK_N: tl.constexpr = size[0]
-    BLOCK_C: tl.constexpr = size[1]
-    BLOCK_S: tl.constexpr = size[2]
-    tiles_s = tl.cdiv(S, BLOCK_S)
-    n = ((index // tiles_s) * BLOCK_N + tl.arange(0, BLOCK_N))[:, None, None]
-    c = (block * BLOCK_C + tl.arange(0, BLOCK_C))[None, :, None]
-    s = ((index % tiles_s) * BLOCK_S + tl.arange(0, BLOCK_S))[None, None, :]
-    return n, c, s, (n < N) & (c < C) & (s < S)
-
-
-@triton.jit
-def _offsets(n, c, s, view):
-    return n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s
-
-
-@triton.jit
-def _tile(index, block, view, size: tl.constexpr):
-    """Where the values of a tile lie, and which of them exist."""
-    n, c, s, inside = _places(index, block, view, size)
-    return _offsets(n, c, s, view), inside
-
-
-@triton.jit
-def _values_each(index, view, size: tl.constexpr):
-    """How many values of each channel exist in a tile."""
-    tiles_s = tl.cdiv(view[2], size[2])
-    examples = tl.minimum(view[0] - (index // tiles_s) * size[0], size[0])
-    return examples * tl.minimum(view[2] - (index % tiles_s) * size[2], size[2])
-
-
-@triton.jit
-def _load(pointer, tile, T: tl.constexpr):
-    offsets, inside = tile
-    return tl.load(pointer + offsets, mask=inside, other=0).to(T)
-
-
-@triton.jit
-def _store(pointer, tile, values):
-    offsets, inside = tile
-    tl.store(pointer + offsets, values.to(pointer.dtype.element_ty), mask=inside, eviction_policy="evict_first")
-
-
-@triton.jit
-def _sum(values):
-    """Sum over examples and places, (BLOCK_C,)."""
-    return tl.sum(tl.sum(values, 2), 0)
-
-
-@triton.jit
-def _moments(x, index, block, view, size: tl.constexpr, T: tl.constexpr):
-    """Of a tile: values, how many of each channel exist, their mean and squared deviations, (BLOCK_C,).
-
-    Summed from the first value of each channel on: a mean far from 0 costs no digits.
-    """
-    BLOCK_C: tl.constexpr = size[1]
-    tile = _tile(index, block, view, size)
-    values, here = _load(x, tile, T), _values_each(index, view, size).to(T)
-    tiles_s = tl.cdiv(view[2], size[2])
-    n, s = (index // tiles_s) * size[0], (index % tiles_s) * size[2]
-    c = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    first = tl.load(x + n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s, mask=c < view[1], other=0).to(T)
-    from_first = tl.where(tile[1], values - first[None, :, None], 0)
-    shift = _sum(from_first) / here
-    deviations = tl.where(tile[1], from_first - shift[None, :, None], 0)
-    return values, here, first + shift, _sum(deviations * deviations)
-
-
-# ---- One value for each channel ------------------------------------------------------------------------------------
-
-
-@triton.jit
-def _channels(block, size: tl.constexpr):
-    BLOCK_C: tl.constexpr = size[1]
-    return block * BLOCK_C + tl.arange(0, BLOCK_C)
-
-
-@triton.jit
-def _vector(pointer, block, view, size: tl.constexpr, T: tl.constexpr):
-    """The values of a channel block, (BLOCK_C,).
-
-    From the L2 cache (.cg): another program of the same launch may have written them after this one's L1 cache
-    took in their neighbours.
-    """
-    channels = _channels(block, size)
-    return tl.load(pointer + channels, mask=channels < view[1], other=0, cache_modifier=".cg").to(T)
-
-
-@triton.jit
-def _keep(pointer, block, view, size: tl.constexpr, values):
-    channels = _channels(block, size)
-    tl.store(pointer + channels, values.to(pointer.dtype.element_ty), mask=channels < view[1])
-
-
-@triton.jit
-def _parameter(pointer, default: tl.constexpr, block, view, size: tl.constexpr, T: tl.constexpr):
-    """The values of a channel block, to be broadcast over a tile; the default where there is no tensor."""
-    if pointer is None:
-        values = tl.full((1, 1, 1), default, T)
-    elif size[1] == 1:  # a scalar is loaded once, a tensor of one value once for each value that it meets
-        values = tl.load(pointer + block, cache_modifier=".cg").to(T)
-    else:
-        values = _vector(pointer, block, view, size, T)[None, :, None]
-    return values
-
-
-# ---- ReLU after a residual: x alone cannot tell which values passed, so a bit of each is kept. A byte holds the -----
-# ---- bits of eight examples at one place; the bytes lie as the values of every eighth example do. -------------------
-
-
-@triton.jit
-def _store_bits(bits, passed, index, block, view, size: tl.constexpr):
-    BYTES: tl.constexpr = size[0] // 8
-    BLOCK_C: tl.constexpr = size[1]
-    BLOCK_S: tl.constexpr = size[2]
-    eights = tl.reshape(passed.to(tl.int32), [BYTES, 8, BLOCK_C, BLOCK_S])
-    packed = tl.sum(eights << tl.arange(0, 8)[None, :, None, None], 1)
-    rows = (tl.cdiv(view[0], 8), view[1], view[2], view[3], view[4])
-    _store(bits, _tile(index, block, rows, (BYTES, BLOCK_C, BLOCK_S)), packed)
-
-
-@triton.jit
-def _load_bits(bits, index, block, view, size: tl.constexpr):
-    n, c, s, inside = _places(index, block, view, size)
-    packed = tl.load(bits + _offsets(n // 8, c, s, view), mask=inside, other=0).to(tl.int32)
-    return ((packed >> (n % 8)) & 1) != 0
-
 
 # ---- What is done to a tile ----------------------------------------------------------------------------------------
 
@@ -191,16 +58,16 @@ def _write_output(values, mu, rstd, weight, bias, residual, y, bits, index, bloc
                   RELU: tl.constexpr):
     """Algorithm 1, lines 3 and 4, then the residual and the activation."""
     T: tl.constexpr = values.dtype
-    tile = _tile(index, block, view, size)
+    tile = tiles.tile_at(index, block, view, size)
     z = (values - mu) * rstd
-    z = z * _parameter(weight, 1, block, view, size, T) + _parameter(bias, 0, block, view, size, T)
+    z = z * tiles.parameter(weight, 1, block, view, size, T) + tiles.parameter(bias, 0, block, view, size, T)
     if residual is not None:
-        z += _load(residual, tile, T)
+        z += tiles.load(residual, tile, T)
     if bits is not None:
-        _store_bits(bits, (z <= 0) == 0, index, block, view, size)
+        tiles.store_bits(bits, (z <= 0) == 0, index, block, view, size)
     if RELU:
         z = tl.where(z <= 0, 0, z)  # what is not a number stays so, as in torch
-    _store(y, tile, z)
+    tiles.store(y, tile, z)
 
 
 @triton.jit
@@ -208,13 +75,13 @@ def _read_gradient(dy, x, mu, rstd, weight, bias, bits, index, block, view, size
                    RELU: tl.constexpr):
     """Return x_hat and dz, the gradient before the activation, both 0 outside of the tensor."""
     T: tl.constexpr = mu.dtype
-    tile = _tile(index, block, view, size)
-    x_hat = tl.where(tile[1], (_load(x, tile, T) - mu) * rstd, 0)
-    dz = _load(dy, tile, T)
+    tile = tiles.tile_at(index, block, view, size)
+    x_hat = tl.where(tile[1], (tiles.load(x, tile, T) - mu) * rstd, 0)
+    dz = tiles.load(dy, tile, T)
     if bits is not None:
-        dz = tl.where(_load_bits(bits, index, block, view, size), dz, 0)
+        dz = tl.where(tiles.load_bits(bits, index, block, view, size), dz, 0)
     elif RELU:  # the same z from the same numbers as in the forward pass: nothing was stored
-        z = x_hat * _parameter(weight, 1, block, view, size, T) + _parameter(bias, 0, block, view, size, T)
+        z = x_hat * tiles.parameter(weight, 1, block, view, size, T) + tiles.parameter(bias, 0, block, view, size, T)
         dz = tl.where(z <= 0, 0, dz)
     return x_hat, dz
 
@@ -223,12 +90,12 @@ def _read_gradient(dy, x, mu, rstd, weight, bias, bits, index, block, view, size
 def _write_gradient(x_hat, dz, sum_dz, sum_dz_x_hat, m, rstd, weight, dx, dresidual, index, block, view,
                     size: tl.constexpr, TRAINING: tl.constexpr):
     """Equations 1 to 4 of section 3 as one."""
-    tile = _tile(index, block, view, size)
+    tile = tiles.tile_at(index, block, view, size)
     if dresidual is not None:
-        _store(dresidual, tile, dz)
+        tiles.store(dresidual, tile, dz)
     if TRAINING:
         dz -= (sum_dz + x_hat * sum_dz_x_hat) / m
-    _store(dx, tile, dz * rstd * _parameter(weight, 1, block, view, size, x_hat.dtype))
+    tiles.store(dx, tile, dz * rstd * tiles.parameter(weight, 1, block, view, size, x_hat.dtype))
 
 
 @triton.jit
@@ -236,12 +103,13 @@ def _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, block, v
                      momentum, eps):
     """Keep what the backward pass needs, and move the running statistics (section 3.1)."""
     T: tl.constexpr = mu.dtype
-    _keep(mean, block, view, size, mu)
-    _keep(rstd, block, view, size, 1 / tl.sqrt(sigma2 + eps))
+    tiles.keep(mean, block, view, size, mu)
+    tiles.keep(rstd, block, view, size, 1 / tl.sqrt(sigma2 + eps))
     if running_mean is not None:
-        old_mean, old_var = _vector(running_mean, block, view, size, T), _vector(running_var, block, view, size, T)
-        _keep(running_mean, block, view, size, old_mean + momentum * (mu - old_mean))
-        _keep(running_var, block, view, size, old_var + momentum * (sigma2 * (m / (m - 1)) - old_var))
+        old_mean = tiles.vector(running_mean, block, view, size, T)
+        old_var = tiles.vector(running_var, block, view, size, T)
+        tiles.keep(running_mean, block, view, size, old_mean + momentum * (mu - old_mean))
+        tiles.keep(running_var, block, view, size, old_var + momentum * (sigma2 * (m / (m - 1)) - old_var))
 
 
 # ---- Resident: all the values of a channel block in one tile -------------------------------------------------------
@@ -255,7 +123,7 @@ def resident_forward(x, residual, weight, bias, running_mean, running_var, y, me
     view = (N, C, S, stride_n, stride_c)
     size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     block = tl.program_id(0)
-    values, _, mu, squares = _moments(x, 0, block, view, size, mean.dtype.element_ty)  # Algorithm 1, line 1
+    values, _, mu, squares = tiles.moments(x, 0, block, view, size, mean.dtype.element_ty)  # Algorithm 1, line 1
     sigma2 = squares / m  # line 2
     _keep_statistics(mu, sigma2, mean, rstd, running_mean, running_var, block, view, size, m, momentum, eps)
     scale = 1 / tl.sqrt(sigma2 + eps)
@@ -272,11 +140,11 @@ def resident_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias,
     view = (N, C, S, stride_n, stride_c)
     size: tl.constexpr = (BLOCK_N, BLOCK_C, BLOCK_S)
     block = tl.program_id(0)
-    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
+    mu, scale = tiles.parameter(mean, 0, block, view, size, T), tiles.parameter(rstd, 0, block, view, size, T)
     x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, 0, block, view, size, RELU)
-    sum_dz, sum_dz_x_hat = _sum(dz), _sum(dz * x_hat)
-    _keep(dbias, block, view, size, sum_dz)  # equation 6
-    _keep(dweight, block, view, size, sum_dz_x_hat)  # equation 5
+    sum_dz, sum_dz_x_hat = tiles.total(dz), tiles.total(dz * x_hat)
+    tiles.keep(dbias, block, view, size, sum_dz)  # equation 6
+    tiles.keep(dweight, block, view, size, sum_dz_x_hat)  # equation 5
     _write_gradient(x_hat, dz, sum_dz[None, :, None], sum_dz_x_hat[None, :, None], m, scale, weight, dx, dresidual, 0,
                     block, view, size, TRAINING)
 
@@ -329,17 +197,40 @@ def _wait(ready, block):
 @triton.jit
 def _slot(partial, which: tl.constexpr, split, block, SPLITS, view, size: tl.constexpr):
     """Where a slice keeps its result number `which`, and which channels exist."""
-    channels = _channels(block, size)
+    channels = tiles.channels_of(block, size)
     return partial + which * SPLITS * view[1] + split * view[1] + channels, channels < view[1]
 
 
 @triton.jit
-def _slices(partial, which: tl.constexpr, block, SPLITS, view, size: tl.constexpr, MERGE: tl.constexpr):
-    """Result number `which` of all slices, (MERGE, BLOCK_C), 0 beyond the last."""
-    slices, channels = tl.arange(0, MERGE)[:, None], _channels(block, size)[None, :]
+def _slices(partial, which: tl.constexpr, start, block, SPLITS, view, size: tl.constexpr, MERGE: tl.constexpr):
+    """Result number `which` of MERGE slices from `start` on, (MERGE, BLOCK_C), 0 beyond the last."""
+    slices, channels = start + tl.arange(0, MERGE)[:, None], tiles.channels_of(block, size)[None, :]
     exist = (slices < SPLITS) & (channels < view[1])
     places = which * SPLITS * view[1] + slices * view[1] + channels
     return tl.load(partial + places, mask=exist, other=0, cache_modifier=".cg")
+
+
+@triton.jit
+def _chan(count, mu, squares, more, more_mu, more_squares):
+    """Merge two sets of values, each given by count, mean and squared deviations: Chan's formula."""
+    total, delta = count + more, more_mu - mu
+    share = more / tl.maximum(total, 1)  # two empty sets make an empty one
+    return total, mu + delta * share, squares + more_squares + delta * delta * count * share
+
+
+@triton.jit
+def _merged(partial, start, block, SPLITS, view, size: tl.constexpr, MERGE: tl.constexpr):
+    """Chan's formula for MERGE slices at once."""
+    counts = _slices(partial, 0, start, block, SPLITS, view, size, MERGE)
+    means = _slices(partial, 1, start, block, SPLITS, view, size, MERGE)
+    squares = tl.sum(_slices(partial, 2, start, block, SPLITS, view, size, MERGE), 0)
+    count = tl.sum(counts, 0)
+    # From the first mean on: the sum of large means that are close to each other loses digits.
+    first = tl.sum(tl.where(tl.arange(0, MERGE)[:, None] == 0, means, 0), 0)
+    shifts = tl.where(counts > 0, means - first[None, :], 0)
+    shift = tl.sum(counts * shifts, 0) / tl.maximum(count, 1)
+    between = tl.where(counts > 0, shifts - shift[None, :], 0)
+    return count, first + shift, squares + tl.sum(counts * between * between, 0)
 
 
 @_tuned
@@ -358,34 +249,26 @@ def window_forward(x, residual, weight, bias, running_mean, running_var, y, mean
     if phase == 0:
         count, mu, squares = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
         for index in range(first, last):
-            _, here, tile_mu, tile_squares = _moments(x, index, block, view, size, T)
-            delta = tile_mu - mu
-            squares += tile_squares + delta * delta * (count * here / (count + here))  # Chan
-            count += here
-            mu += delta * (here / count)
+            _, here, tile_mu, tile_squares = tiles.moments(x, index, block, view, size, T)
+            count, mu, squares = _chan(count, mu, squares, here, tile_mu, tile_squares)
         place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
         tl.store(place, count, mask=exists)
         tl.store(place + SPLITS * C, mu, mask=exists)
         tl.store(place + 2 * SPLITS * C, squares, mask=exists)
         if _is_last(arrived, block, SPLITS):
-            counts = _slices(partial, 0, block, SPLITS, view, size, MERGE)
-            means = _slices(partial, 1, block, SPLITS, view, size, MERGE)
-            # Around the first slice's mean: the sum of large means that are close to each other loses digits.
-            origin = tl.sum(tl.where(tl.arange(0, MERGE)[:, None] == 0, means, 0), 0)
-            shifts = tl.where(counts > 0, means - origin[None, :], 0)
-            shift = tl.sum(counts * shifts, 0) / m
-            between = tl.where(counts > 0, shifts - shift[None, :], 0)
-            within = tl.sum(_slices(partial, 2, block, SPLITS, view, size, MERGE), 0)
-            sigma2 = (within + tl.sum(counts * between * between, 0)) / m  # Chan, all slices at once
-            _keep_statistics(origin + shift, sigma2, mean, rstd, running_mean, running_var, block, view, size, m,
-                             momentum, eps)
+            count, mu, squares = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
+            for start in range(0, SPLITS, MERGE):
+                more, more_mu, more_squares = _merged(partial, start, block, SPLITS, view, size, MERGE)
+                count, mu, squares = _chan(count, mu, squares, more, more_mu, more_squares)
+            _keep_statistics(mu, squares / m, mean, rstd, running_mean, running_var, block, view, size, m, momentum,
+                             eps)
             _announce(ready, block)
     else:
         _wait(ready, block)
-        center, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
+        center, scale = tiles.parameter(mean, 0, block, view, size, T), tiles.parameter(rstd, 0, block, view, size, T)
         for k in range(first, last):
             index = first + last - 1 - k  # what was read last is the likeliest to be in the cache
-            values = _load(x, _tile(index, block, view, size), T)
+            values = tiles.load(x, tiles.tile_at(index, block, view, size), T)
             _write_output(values, center, scale, weight, bias, residual, y, bits, index, block, view, size, RELU)
 
 
@@ -402,23 +285,28 @@ def window_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, d
     phase, block, split = _ticket(counters, blocks, SPLITS, LAG)
     arrived, ready = counters + 1, counters + 1 + blocks
     first, last = _tiles_of(split, SPLITS, view, size)
-    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
+    mu, scale = tiles.parameter(mean, 0, block, view, size, T), tiles.parameter(rstd, 0, block, view, size, T)
     if phase == 0:
         sum_dz, sum_dz_x_hat = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
         for index in range(first, last):
             x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, index, block, view, size, RELU)
-            sum_dz += _sum(dz)
-            sum_dz_x_hat += _sum(dz * x_hat)
+            sum_dz += tiles.total(dz)
+            sum_dz_x_hat += tiles.total(dz * x_hat)
         place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
         tl.store(place, sum_dz, mask=exists)
         tl.store(place + SPLITS * C, sum_dz_x_hat, mask=exists)
         if _is_last(arrived, block, SPLITS):
-            _keep(dbias, block, view, size, tl.sum(_slices(partial, 0, block, SPLITS, view, size, MERGE), 0))
-            _keep(dweight, block, view, size, tl.sum(_slices(partial, 1, block, SPLITS, view, size, MERGE), 0))
+            sum_dz, sum_dz_x_hat = tl.zeros((BLOCK_C,), T), tl.zeros((BLOCK_C,), T)
+            for start in range(0, SPLITS, MERGE):
+                sum_dz += tl.sum(_slices(partial, 0, start, block, SPLITS, view, size, MERGE), 0)
+                sum_dz_x_hat += tl.sum(_slices(partial, 1, start, block, SPLITS, view, size, MERGE), 0)
+            tiles.keep(dbias, block, view, size, sum_dz)  # equation 6
+            tiles.keep(dweight, block, view, size, sum_dz_x_hat)  # equation 5
             _announce(ready, block)
     else:
         _wait(ready, block)
-        total, product = _parameter(dbias, 0, block, view, size, T), _parameter(dweight, 0, block, view, size, T)
+        total = tiles.parameter(dbias, 0, block, view, size, T)
+        product = tiles.parameter(dweight, 0, block, view, size, T)
         for k in range(first, last):
             index = first + last - 1 - k
             x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, index, block, view, size, RELU)
@@ -438,7 +326,7 @@ def inference_forward(x, residual, weight, bias, mean, rstd, y, bits, N, C, S, s
     size: tl.constexpr = (BLOCK // (BLOCK_C * BLOCK_S), BLOCK_C, BLOCK_S)
     block, split = tl.program_id(0) // SPLITS, tl.program_id(0) % SPLITS
     first, last = _tiles_of(split, SPLITS, view, size)
-    mu, scale = _parameter(mean, 0, block, view, size, T), _parameter(rstd, 0, block, view, size, T)
+    mu, scale = tiles.parameter(mean, 0, block, view, size, T), tiles.parameter(rstd, 0, block, view, size, T)
     for index in range(first, last):
-        values = _load(x, _tile(index, block, view, size), T)
+        values = tiles.load(x, tiles.tile_at(index, block, view, size), T)
         _write_output(values, mu, scale, weight, bias, residual, y, bits, index, block, view, size, RELU)

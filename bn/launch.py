@@ -11,7 +11,8 @@ from bn import kernels
 
 RESIDENT = 16_384  # values that a program holds in registers: 32 in each of 512 threads
 TASK = 4 * kernels.SMALLEST  # values reduced by one program of the window schedule
-SLICES = 8_192  # partial results, slices by channels, that the last program of a block merges at once
+SLICES = 8_192  # most partial results of a channel block, slices by channels, for the last program to merge
+MERGE = 512  # of which it takes this many at a time: more would take registers from everything else
 WINDOW = 20 * 2**20  # bytes between the two phases: they and what is written must stay in the L2 cache, 50 or 60 MB
 FEW = 16 * 2**20  # below this many values tasks are a quarter as long, so that they fill the GPU
 
@@ -114,7 +115,7 @@ def _window(v: View, bytes_each: int, partials: int, bits, mean):
     lag = min(blocks, WINDOW // (v.m * block_c * bytes_each))
     partial = mean.new_empty((partials, splits, v.C))
     counters = torch.zeros(1 + 2 * blocks, dtype=torch.int32, device=mean.device)  # tickets, arrived, ready
-    options = {"MERGE": _power(splits), "BLOCK_C": block_c, "BLOCK_S": block_s}
+    options = {"MERGE": max(MERGE // block_c, 1), "BLOCK_C": block_c, "BLOCK_S": block_s}
     return (2 * blocks * splits,), (blocks, splits, lag), partial, counters, options
 
 

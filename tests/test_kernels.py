@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from bn import kernels, launch
+from bn import kernels, launch, tiles
 from bn.functional import batch_norm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -49,7 +49,7 @@ def test_no_program_can_wait_for_one_that_comes_later(blocks, splits, lag):
 @triton.jit
 def _one_offset(out, n, c, s, N, C, S, stride_n, stride_c):
     view = (N, C, S, stride_n, stride_c)
-    tl.store(out, kernels._offsets(tl.full((1,), n, tl.int32), tl.full((1,), c, tl.int32), s, view).sum(0))
+    tl.store(out, tiles.offsets_of(tl.full((1,), n, tl.int32), tl.full((1,), c, tl.int32), s, view).sum(0))
 
 
 def test_offsets_beyond_two_to_the_31st():

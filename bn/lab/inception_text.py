@@ -26,7 +26,7 @@ WORDS = {
     "max pool": ("max pool", "تجميع بالقيمة العظمى"),
     "avg pool": ("avg pool", "تجميع بالمتوسط"),
     "inception": ("inception {}", "الكتلة {}"),
-    "stride": ("stride {}", "خطوة الانتقال {}"),
+    "stride": ("stride {}", "الخطوة {}"),
     "avg": ("avg", "المتوسط"),
     "max": ("max", "العظمى"),
     "pass through": ("pass through", "تمرير"),
@@ -49,7 +49,7 @@ TITLES = {
     ),
     "inception readings": (
         "No reading of Figure 5 comes to {printed} million parameters: the largest has {most}.",
-        "لا تبلغ أي قراءة للشكل <bdi>5</bdi> {printed} مليون مُعامِل: أعلاها {most} مليون.",
+        "لا تبلغ أي قراءة للشكل <bdi>5</bdi> ما في الورقة، وهو {printed} مليون مُعامِل: أعلاها {most} مليون.",
     ),
     "inception readings note": (
         "Dashed: {printed} million parameters; and GoogLeNet with {parameters_growth} more parameters, "
@@ -67,8 +67,8 @@ FOUND = {
     "inception-params": (
         "Figure 5 adds up to between {fewest} and {most} parameters, depending on how its slips are read: "
         "{missing} too few.",
-        "مجموع مُعامِلات الشكل <bdi>5</bdi> بين {fewest} و{most} بحسب قراءة ما فيه من هفوات، وأقربه إلى رقم الورقة ينقص "
-        "عنه بمقدار {missing}.",
+        "مجموع مُعامِلات الشكل <bdi>5</bdi> بين {fewest} و{most} بحسب قراءة ما فيه من هفوات، وأقرب مجموع إلى رقم "
+        "الورقة ينقص عنه بمقدار {missing}.",
     ),
     "no-fc-layers": (
         "Fully connected layers besides the one with {outputs} outputs: {others}.",
@@ -112,7 +112,7 @@ FOUND = {
         "Of {modules} modules, {differ} do not add up to what is printed; built as printed, {built} come out with "
         "other channels, and {narrowed} with projections of 96 in 4c and 4d.",
         "عدد الكتل {modules}، ويخالف مجموع الفروع العدد المطبوع في {differ} منها؛ وإذا بُنيت الشبكة كما طُبعت خالف عدد "
-        "قنوات الخرج المطبوع في {built} منها، وفي {narrowed} إذا كان الإسقاط <bdi>96</bdi> في <bdi>4c</bdi> "
+        "قنوات الخرج العدد المطبوع في {built} منها، وفي {narrowed} منها إذا كان الإسقاط <bdi>96</bdi> في <bdi>4c</bdi> "
         "و<bdi>4d</bdi>.",
     ),
 }
