@@ -170,9 +170,9 @@ def _ticket(tickets, blocks, SPLITS, LAG):
 @triton.jit
 def _tiles_of(split, SPLITS, view, size: tl.constexpr):
     """First tile of a slice, and the one after its last."""
-    tiles = tl.cdiv(view[0], size[0]) * tl.cdiv(view[2], size[2])
-    each = tl.cdiv(tiles, SPLITS)
-    return split * each, tl.minimum(split * each + each, tiles)
+    number = tl.cdiv(view[0], size[0]) * tl.cdiv(view[2], size[2])
+    each = tl.cdiv(number, SPLITS)
+    return split * each, tl.minimum(split * each + each, number)
 
 
 @triton.jit

@@ -14,8 +14,8 @@ WORDS = {
     "of copy": ("share of a copy's bandwidth", "النسبة إلى عرض نطاق النسخ"),
     "two passes": ("two passes", "قراءتان"),
     "one pass": ("one pass", "قراءة واحدة"),
-    "bn NCHW": ("bn, NCHW", "\u200fbn، NCHW"),
-    "bn NHWC": ("bn, NHWC", "\u200fbn، NHWC"),
+    "bn NCHW": ("bn, NCHW", "\u200fbn، الترتيب NCHW"),
+    "bn NHWC": ("bn, NHWC", "\u200fbn، الترتيب NHWC"),
     "bn NC": ("bn, two dimensions", "\u200fbn، بُعدان"),
     "tensor": ("Tensor", "الموتر"),
     "operation": ("Operation", "العملية"),
@@ -57,7 +57,7 @@ WORDS = {
         "<strong>The GPU benchmark has not been run</strong>, so this chapter has no GPU figure and claims no speed. "
         "On a machine with CUDA, <code>make bench-gpu</code> measures everything and writes the record that would "
         "stand here.",
-        "<strong>لم يُشغَّل قياس الأداء على معالج رسومي بعد</strong>، فليس في هذا الفصل شكل واحد من معالج رسومي، "
+        "<strong>لم يُشغَّل قياس الأداء على معالج رسومي بعد</strong>، فليس في هذا الفصل شكل ولا رقم من معالج رسومي، "
         "ولا أي ادعاء عن السرعة. وعلى جهاز فيه <bdi>CUDA</bdi> يقيس الأمر <code>make bench-gpu</code> كل شيء، ويكتب "
         "السجلّ الذي مكانه هنا.",
     ),
@@ -83,7 +83,7 @@ TITLES = {
     ),
     "speedup note": (
         "On {device}, {dtype}. To the right of the line bn is faster. Bars: the 10th and 90th percentile over rounds.",
-        "على {device}، بأعداد من النوع {dtype}. ما وقع على يمين الخط فالأسرع فيه <bdi>bn</bdi>. أشرطة المدى: المئينان "
+        "على {device}، بأعداد من النوع {dtype}. على يمين الخط تكون <bdi>bn</bdi> هي الأسرع. أشرطة المدى: المئينان "
         "{p10} و{p90} على الجولات.",
     ),
     "speedup cpu": (
@@ -92,14 +92,14 @@ TITLES = {
     ),
     "bandwidth": (
         "BN+ReLU reaches {forward} of a copy's bandwidth forward and {backward} backward (medians of {cases} tensors).",
-        "نسبة ما تبلغه عملية <bdi>BN+ReLU</bdi> إلى عرض نطاق النسخ {forward} أماميًّا و{backward} عكسيًّا (الوسيط على "
+        "يبلغ عرض النطاق في <bdi>BN+ReLU</bdi> نسبة {forward} من عرض نطاق النسخ أماميًّا و{backward} عكسيًّا (الوسيط على "
         "الموترات، وعددها {cases}).",
     ),
     "bandwidth note": (
         "On {device}, {dtype}. Counted are the bytes of two passes over the input; whoever needs only one can "
         "rise to the upper line.",
-        "على {device}، بأعداد من النوع {dtype}. تُحسب البايتات على أن المدخل يُقرأ مرتين؛ وما تكفيه قراءة واحدة قد "
-        "يرتفع إلى الخط الأعلى.",
+        "على {device}، بأعداد من النوع {dtype}. تُحسب البايتات على أن المدخل يُقرأ مرتين؛ والتنفيذ الذي تكفيه "
+        "قراءة واحدة قد يبلغ الخط الأعلى.",
     ),
 }
 
@@ -122,8 +122,8 @@ TARGETS = {
     ),
     "never_slower": (
         "No tensor slower than the better of the two: worst case, upper end of its spread",
-        "ليست <bdi>bn</bdi> أبطأ من الأسرع من <bdi>torch eager</bdi> و<bdi>torch.compile</bdi> في أي موتر: أسوأ حالة، "
-        "بالطرف الأعلى من مداها",
+        "ليست <bdi>bn</bdi> أبطأ من أسرع الاثنين، <bdi>torch eager</bdi> و<bdi>torch.compile</bdi>، في أي موتر: أسوأ "
+        "حالة، بالطرف الأعلى من مداها",
     ),
     "never_slower_wall": (
         "The same by the wall clock, Python included",
@@ -131,7 +131,7 @@ TARGETS = {
     ),
     "bandwidth": (
         "Tensors larger than L2: share of a copy's bandwidth on two-pass bytes, worst case",
-        "الموترات الأكبر من الذاكرة المخبئية <bdi>L2</bdi>: النسبة إلى عرض نطاق النسخ ببايتات قراءتين، أسوأ حالة",
+        "الموترات الأكبر من الذاكرة المخبئية <bdi>L2</bdi>: النسبة إلى عرض نطاق النسخ بحساب قراءتين، أسوأ حالة",
     ),
     "nchw_floor": (
         "The same for NCHW: more than 1 beats the floor of two passes",
