@@ -19,6 +19,7 @@ from bn.functional import batch_norm, batch_norm_act
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SCHEDULES = ("resident", "window", "far", "near")
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}
+EPS = 0.05  # large, so that leaving it out somewhere cannot hide in the rounding
 FUSED = [(None, False), ("relu", False), ("relu", True), (None, True)]
 fused = pytest.mark.parametrize(("activation", "residual"), FUSED, ids=["bn", "relu", "add-relu", "add"])
 
@@ -58,7 +59,7 @@ def outcome(backend, made, training, activation, residual, function=batch_norm_a
     x = made[0].detach()  # with its strides
     r = r if residual else None
     leaves = [t.requires_grad_() for t in (x, r, w, b) if t is not None]
-    y = function(x, mean, var, w, b, training, 0.1, 1e-5, activation=activation, residual=r, backend=backend)
+    y = function(x, mean, var, w, b, training, 0.1, EPS, activation=activation, residual=r, backend=backend)
     gradients = torch.autograd.grad(y, leaves, dy)
     return [t.detach().double().cpu() for t in (y, *gradients, mean, var)], y, gradients[0]
 
@@ -70,10 +71,10 @@ def truth(made, training, activation, residual):
 
 
 def close(got, want, tolerance):
-    """Relative to the largest value: the sums behind a small gradient are of large terms."""
+    """Relative to the largest value, or to the inputs: the sums behind a small gradient are of large terms."""
     for value, right in zip(got, want, strict=True):
         assert value.shape == right.shape
-        assert (value - right).abs().max() <= tolerance * max(right.abs().max(), 1e-3)
+        assert (value - right).abs().max() <= tolerance * max(right.abs().max(), 0.1)
 
 
 def test_the_reference_backend_is_algorithm_1():
@@ -82,14 +83,14 @@ def test_the_reference_backend_is_algorithm_1():
     torch.manual_seed(0)
     made = inputs((3, 4, 5, 2), torch.float64)
     x, _, w, b, mean, var, dy = (t.cpu() for t in made)
-    y, cache = reference.batch_norm(x, w, b)
+    y, cache = reference.batch_norm(x, w, b, EPS)
     want = [y, *reference.batch_norm_backward(dy, cache)]
     got = outcome("reference", made, True, None, False)[0]
     close(got[:4], [torch.from_numpy(value) for value in want], 1e-12)
     batch = x.transpose(0, 1).flatten(1)
     close(got[4:], [0.9 * mean + 0.1 * batch.mean(1), 0.9 * var + 0.1 * batch.var(1)], 1e-12)
     inference = outcome("reference", made, False, None, False)[0][0]
-    close([inference], [torch.from_numpy(reference.batch_norm_inference(x, w, b, mean, var))], 1e-12)
+    close([inference], [torch.from_numpy(reference.batch_norm_inference(x, w, b, mean, var, EPS))], 1e-12)
 
 
 @fused
@@ -112,9 +113,9 @@ def test_every_type_and_rank(backend, dtype, shape):
     torch.manual_seed(1)
     for affine in (True, False):
         made = inputs(shape, dtype, affine=affine)
-        got, y, dx = outcome(backend, made, True, "relu", True)
+        got, y, dx = outcome(backend, made, True, None, True)  # ReLU: rounding decides which gradients near 0 pass
         assert y.dtype == dx.dtype == dtype
-        close(got, truth(made, True, "relu", True), TOLERANCE[dtype])
+        close(got, truth(made, True, None, True), TOLERANCE[dtype])
 
 
 @hypothesis_settings(max_examples=12)

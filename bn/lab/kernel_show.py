@@ -43,7 +43,7 @@ def floors(language: str) -> HTML:
     rows = []
     for operation, name in OPERATIONS.items():
         counts = [kernel_cases.TENSOR_PASSES[way][operation] for way in ("two", "one", "eager")]
-        rows.append([f"<bdi>{name}</bdi>", *(f"<bdi>{forward}T, {backward}T</bdi>" for forward, backward in counts)])
+        rows.append([f"<bdi>{name}</bdi>", *(f"<bdi>{forward}T</bdi>, <bdi>{backward}T</bdi>" for forward, backward in counts)])
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return show._html(show._table(head, body), language)
 
@@ -77,7 +77,7 @@ def step(record: dict, language: str) -> HTML:
     losses, times = found["losses"], found["step_ms"]
     apart = max(abs(a - b) for a, b in zip(losses["torch"], losses["bn"], strict=True))
     network = f"<bdi>{found['network']}, {found['batch']}×3×{found['width']}², {found['type']}</bdi>"
-    ends = [f"<bdi>{losses[side][0]:.3f}, {losses[side][-1]:.3f}</bdi>" for side in ("torch", "bn")]
+    ends = [f"<bdi>{losses[side][0]:.3f}</bdi>, <bdi>{losses[side][-1]:.3f}</bdi>" for side in ("torch", "bn")]
     row = [network, *(_spread(times[side]) for side in ("torch", "bn")), _spread(found["ratio"]), *ends, number(apart)]
     return show.table([word(key) for key in keys], [row], record, language)
 
