@@ -71,6 +71,8 @@ def cases(record: dict, language: str) -> HTML:
 def step(record: dict, language: str) -> HTML:
     """A training step with torch's layers and with ours, and how far the two loss curves part."""
     word, found = words(language), record["step"]
+    if found.get("not_run", "").startswith("not part of scale"):
+        return show.text(word("larger scales"), language)
     if "not_run" in found:
         return show.text(f"{word('not possible')}: <bdi>{html.escape(found['not_run'])}</bdi>", language)
     keys = ("step network", "torch, ms", "bn, ms", "torch / bn", "first loss", "last loss", "apart")

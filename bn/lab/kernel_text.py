@@ -45,6 +45,10 @@ WORDS = {
     "first loss": ("First and last loss, torch", "الخسارة الأولى والأخيرة، <bdi>torch</bdi>"),
     "last loss": ("First and last loss, bn", "الخسارة الأولى والأخيرة، <bdi>bn</bdi>"),
     "apart": ("Largest difference", "أكبر فرق بين الخسارتين"),
+    "larger scales": (
+        "Not run at this scale; the larger ones take the step.",
+        "لم تُختبَر الخطوة بهذا الحجم من التشغيل، وإنما تُختبَر بالأحجام الأكبر.",
+    ),
     "not possible": ("not run", "لم يُختبَر"),
     "naive": ("E[x²] − E[x]² in float32", "<bdi>E[x²] − E[x]²</bdi> بدقة <bdi>float32</bdi>"),
     "torch NCHW": ("torch, NCHW", "<bdi>torch, NCHW</bdi>"),
