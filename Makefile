@@ -49,6 +49,7 @@ clean:
 $(BIN)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv with the pinned packages: a few minutes and about 3 GB, once."
+	@# All the extras by name, so that pip meets torch's pin at once and not after a newer one with CUDA.
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,book,test]'
 	@touch $@

@@ -43,7 +43,9 @@ def floors(language: str) -> HTML:
     rows = []
     for operation, name in OPERATIONS.items():
         counts = [kernel_cases.TENSOR_PASSES[way][operation] for way in ("two", "one", "eager")]
-        rows.append([f"<bdi>{name}</bdi>", *(f"<bdi>{forward}T</bdi>, <bdi>{backward}T</bdi>" for forward, backward in counts)])
+        rows.append(
+            [f"<bdi>{name}</bdi>", *(f"<bdi>{forward}T</bdi>, <bdi>{backward}T</bdi>" for forward, backward in counts)]
+        )
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return show._html(show._table(head, body), language)
 
