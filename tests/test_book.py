@@ -8,16 +8,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import arabic  # noqa: F401  (test_browser takes it from here)
+import assemble
 import nbformat
 import polib
 import pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-import arabic  # noqa: E402, F401  (test_browser takes it from here)
-import assemble  # noqa: E402
-
 CATALOGUES = ROOT / "book" / "locale" / "ar" / "LC_MESSAGES"
 PAGES = sorted(p.stem for p in [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
 SMOKE = ["--config", "scale=smoke", "out=build/smoke"]
