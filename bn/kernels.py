@@ -195,10 +195,10 @@ def _wait(ready, block):
 
 
 @triton.jit
-def _slot(partial, which: tl.constexpr, split, block, SPLITS, view, size: tl.constexpr):
-    """Where a slice keeps its result number `which`, and which channels exist."""
+def _slot(partial, split, block, view, size: tl.constexpr):
+    """Where a slice keeps its first result, and which channels exist."""
     channels = tiles.channels_of(block, size)
-    return partial + which * SPLITS * view[1] + split * view[1] + channels, channels < view[1]
+    return partial + split * view[1] + channels, channels < view[1]
 
 
 @triton.jit
@@ -251,7 +251,7 @@ def window_forward(x, residual, weight, bias, running_mean, running_var, y, mean
         for index in range(first, last):
             _, here, tile_mu, tile_squares = tiles.moments(x, index, block, view, size, T)
             count, mu, squares = _chan(count, mu, squares, here, tile_mu, tile_squares)
-        place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
+        place, exists = _slot(partial, split, block, view, size)
         tl.store(place, count, mask=exists)
         tl.store(place + SPLITS * C, mu, mask=exists)
         tl.store(place + 2 * SPLITS * C, squares, mask=exists)
@@ -292,7 +292,7 @@ def window_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, d
             x_hat, dz = _read_gradient(dy, x, mu, scale, weight, bias, bits, index, block, view, size, RELU)
             sum_dz += tiles.total(dz)
             sum_dz_x_hat += tiles.total(dz * x_hat)
-        place, exists = _slot(partial, 0, split, block, SPLITS, view, size)
+        place, exists = _slot(partial, split, block, view, size)
         tl.store(place, sum_dz, mask=exists)
         tl.store(place + SPLITS * C, sum_dz_x_hat, mask=exists)
         if _is_last(arrived, block, SPLITS):

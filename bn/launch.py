@@ -130,9 +130,8 @@ def _block(v: View, bits) -> tuple[int, int]:
     if v.S == 1:
         return min(32, _power(v.C)), 1
     examples = max(min(_power(v.N), 8), 8 if bits is not None else 1)
-    sizes = [2**k for k in range(4, (kernels.SMALLEST // examples).bit_length()) if 2**k <= _power(v.S)] or [
-        _power(v.S)
-    ]
+    largest = min(kernels.SMALLEST // examples, _power(v.S)).bit_length() - 1
+    sizes = [2**k for k in range(min(4, largest), largest + 1)]
     waste = {size: triton.cdiv(v.S, size) * size / v.S - 1 for size in sizes}
     return 1, max(sizes, key=lambda size: (-max(waste[size], 1 / 8), size))
 

@@ -70,13 +70,12 @@ def moments(x, index, block, view, size: tl.constexpr, T: tl.constexpr):
 
     Summed from the first value of each channel on: a mean far from 0 costs no digits.
     """
-    BLOCK_C: tl.constexpr = size[1]
     tile = tile_at(index, block, view, size)
     values, here = load(x, tile, T), values_each(index, view, size).to(T)
     tiles_s = tl.cdiv(view[2], size[2])
     n, s = (index // tiles_s) * size[0], (index % tiles_s) * size[2]
-    c = block * BLOCK_C + tl.arange(0, BLOCK_C)
-    first = tl.load(x + n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s, mask=c < view[1], other=0).to(T)
+    c = channels_of(block, size)
+    first = load(x, (offsets_of(n, c, s, view), c < view[1]), T)
     from_first = tl.where(tile[1], values - first[None, :, None], 0)
     shift = total(from_first) / here
     deviations = tl.where(tile[1], from_first - shift[None, :, None], 0)

@@ -10,7 +10,6 @@ of the training images. Nothing is downloaded: `paths.data()` is where the folde
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from bn.lab import data, paths
+from bn.lab import data, paths, runs
 from bn.lab.augment import scaled
 
 SIZES = {"digits": 8, "mnist": 28, "tiny-imagenet": 64, "imagenet": 224}  # pixels, where `load` is not told others
@@ -246,18 +245,10 @@ def _write(cache: Path, images: Iterator[np.ndarray], shape: tuple[int, ...]) ->
     needed, free = int(np.prod(shape)), shutil.disk_usage(cache.parent).free
     if needed > free:
         raise OSError(f"{needed / 1e9:.1f} GB are needed there, and {free / 1e9:.1f} GB are free")
-    draft = cache.with_suffix(".part")
-    try:
-        with draft.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for image in images:
-                file.write(image.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(cache)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with runs.whole_or_not(cache) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for image in images:
+            file.write(image.tobytes())
 
 
 def _decoded(files: list[Path], size: int, title: str) -> Iterator[np.ndarray]:

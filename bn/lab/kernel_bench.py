@@ -25,7 +25,7 @@ SCALES = ("smoke", "cpu", "gpu")
 PACKAGES = ("triton", "attorch", "jax", "flax", "torchvision")
 RECORD = paths.RECORDS / "kernels" / "gpu.json"
 _PACKAGE = Path(__file__).parents[1]
-_CODE = [_PACKAGE / f"{name}.py" for name in ("functional", "ops", "launch", "kernels", "layers", "convert")]
+_CODE = sorted(_PACKAGE.glob("*.py"))
 _CODE += [_PACKAGE / "lab" / f"kernel_{name}.py" for name in ("cases", "measure", "step", "precision")]
 
 
@@ -87,7 +87,7 @@ class _Kept:
         self.versions = {"python": platform.python_version(), "torch": torch.__version__, **_versions()}
         if device == "cuda":
             self.versions |= {"cuda": torch.version.cuda, "driver": _driver()}
-        code = [runs._logic(path) for path in _CODE if path.exists()]
+        code = [runs._logic(path) for path in _CODE]
         self.code = hashlib.sha256("".join(code).encode()).hexdigest()[:16]
         key = hashlib.sha256(json.dumps([self.devices, self.versions, self.code, steps]).encode()).hexdigest()[:16]
         self.path = paths.runs() / "kernels" / f"{scale}-{key}.json"

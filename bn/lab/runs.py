@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -227,11 +228,18 @@ def _read(path: Path) -> dict:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a kill or a full disk leaves what was there before."""
+    with whole_or_not(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_or_not(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name when all of it is written: `write_atomically`, for what is written in parts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
