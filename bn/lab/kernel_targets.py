@@ -41,11 +41,12 @@ def judge(record: dict) -> list[dict]:
 
 
 def _judged(name: str, record: dict) -> dict:
-    values, failed = _FOUND[name](record)
+    # What a CPU measures says nothing about a target for a GPU, so it does not stand beside one.
+    values, failed = _FOUND[name](record) if record["scale"] == "gpu" else ([], 0)
     value = None
     if values and not failed:
         value = (median if name in _MEDIANS else min)(values)
-    whole = record["scale"] == "gpu" and record["complete"] and not record["asked"]["quick"]
+    whole = record["complete"] and not record["asked"]["quick"]
     if not whole or not (values or failed):
         verdict = "notrun"
     else:
