@@ -18,7 +18,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from bn.lab import models, runs
+from bn.lab import models, runs, workers
 from bn.lab.runs import RunError
 from bn.lab.train import Setting
 
@@ -76,8 +76,13 @@ def undisturbed(tmp_path_factory):
 
 def test_what_is_finished_is_read_and_only_what_is_missing_trains(fresh_runs, monkeypatch):
     first = runs.run([(QUICK, 0), (QUICK, 1)])
-    asked, train = [], runs._train
-    monkeypatch.setattr(runs, "_train", lambda groups, title: asked.extend(groups) or train(groups, title))
+    asked, train = [], workers.in_processes
+
+    def noted(function, groups, *others, **options):
+        asked.extend(groups)
+        train(function, groups, *others, **options)
+
+    monkeypatch.setattr(workers, "in_processes", noted)
     again = runs.run([(QUICK, 1), (QUICK, 0), (QUICK, 1)])
     assert asked == []
     assert list(again) == [(QUICK, 1), (QUICK, 0)]
@@ -130,7 +135,7 @@ found = runs.run([(QUICK, 0)])[QUICK, 0]
 file, = runs.paths.runs().glob("digits/*.npz")
 print("RESULT", file.stat().st_mtime_ns, found["test"].tolist())
 """
-    with runs._lock([(QUICK, 0)]):
+    with workers.lock(runs.digest({**vars(QUICK), "learning_rate": None, "weight_std": None})):
         both = [start(code), start(code)]
         heads = [wait_for_line(process, "waiting for it") for process in both]
         assert files(fresh_runs) == []
@@ -184,7 +189,7 @@ def test_an_interrupted_parent_leaves_no_worker_behind(fresh_runs, monkeypatch):
             raise KeyboardInterrupt
         threading.Event().wait(seconds)
 
-    monkeypatch.setattr(runs, "time", SimpleNamespace(sleep=interrupt_while_it_trains))
+    monkeypatch.setattr(workers, "time", SimpleNamespace(sleep=interrupt_while_it_trains))
     with pytest.raises(KeyboardInterrupt):
         runs.run([(LONG, 0)])
     wait_for(lambda: not multiprocessing.active_children(), 30)

@@ -37,6 +37,7 @@ _SEED = 0  # of the validation images, once and for all
 _DECODING = 1  # part of the cache's name: to be raised when `_decode` changes
 _BLOCK = 512  # images decoded before they are written: bounds the memory
 _FOLDERS = {"tiny-imagenet": "tiny-imagenet-200", "imagenet": "imagenet"}
+PHOTOGRAPHS = tuple(_FOLDERS)
 _LAYOUTS = {
     "tiny-imagenet": "train/<class>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt",
     "imagenet": "train/<class>/*.JPEG and val/<class>/*.JPEG",

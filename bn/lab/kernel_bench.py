@@ -6,7 +6,6 @@ second call goes on where the first ended.
 """
 
 import argparse
-import hashlib
 import json
 import platform
 import subprocess
@@ -83,13 +82,12 @@ class _Kept:
     """What is measured, in a file of its own for each device, set of versions and code."""
 
     def __init__(self, scale: str, device: str, steps: int | None):
-        self.devices = [runs._device_name(device)]
+        self.devices = [runs.device_name(device)]
         self.versions = {"python": platform.python_version(), "torch": torch.__version__, **_versions()}
         if device == "cuda":
             self.versions |= {"cuda": torch.version.cuda, "driver": _driver()}
-        code = [runs._logic(path) for path in _CODE]
-        self.code = hashlib.sha256("".join(code).encode()).hexdigest()[:16]
-        key = hashlib.sha256(json.dumps([self.devices, self.versions, self.code, steps]).encode()).hexdigest()[:16]
+        self.code = runs.logic_digest(_CODE)
+        key = runs.digest([self.devices, self.versions, self.code, steps])
         self.path = paths.runs() / "kernels" / f"{scale}-{key}.json"
         kept = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
         self.parts, self.seconds = kept.get("parts", {}), kept.get("seconds", 0.0)

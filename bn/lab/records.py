@@ -6,14 +6,11 @@ record of a larger run that is part of the book.
 
 import json
 import math
-import platform
 import subprocess
-import time
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 
 import bn
@@ -87,8 +84,8 @@ def inception(ask: Inception) -> dict:
 def _tried(ask: Inception) -> dict:
     """The steps of the narrow networks, kept like any run: the second language then shows the very same."""
     images, trials = data.load(ask.dataset), {}
-    code = [runs._logic(Path(module.__file__)) for module in (inception_network, inception_counts)]
-    key = runs._digest([ask.as_dict(), images.checksum, code, claims.rule_digests()])
+    code = runs.logic_digest(Path(module.__file__) for module in (inception_network, inception_counts))
+    key = runs.digest([ask.as_dict(), images.checksum, code, claims.rule_digests()])
     path = paths.runs() / ask.dataset / f"inception-{key}.json"
     if not path.exists():
         for name in NETWORKS:
@@ -179,12 +176,10 @@ def _meta(checksum: str, seconds: float) -> dict:
     return {
         "rules": claims.rule_digests(),
         "data_sha256": checksum,
-        "device": runs._device_name("cpu"),
         "compiled": False,
         "trained_together": 1,
         "training_seconds": seconds,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        **runs.surroundings("cpu"),
     }
 
 

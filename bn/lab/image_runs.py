@@ -1,0 +1,178 @@
+"""Runs of section 4.2: train once, keep the curves and the weights, predict once for each kind of crops.
+
+A run is one (recipe, seed): two files in `runs/`, curves and weights, whose names are a digest of the recipe, the
+seed, the images and the code that trains. The rest is as in `bn.lab.runs`: what is finished is read, what was
+interrupted goes on from its checkpoint.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import bn.lab.augment
+import bn.lab.image_train
+import bn.lab.images
+import bn.lab.inception
+from bn.lab import augment, claims, images, paths, runs, workers
+from bn.lab.image_train import ImageTrainer, TrainingError
+from bn.lab.images import Images
+from bn.lab.recipes import Recipe
+
+Pair = tuple[Recipe, int]
+_CODE = (bn.lab.augment, bn.lab.image_train, bn.lab.images, bn.lab.inception)  # a change in these retrains
+_CHUNK = 500  # images at once in prediction
+SAVE_EVERY = 10  # seconds of training between two checkpoints
+
+
+def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
+    """Finished runs of the wanted (recipe, seed) pairs, training those that are missing.
+
+    Each run is a dict of arrays, evaluations first: steps (E,), validation and test accuracy (E,) in shares, NaN from
+    a divergence on; diverged, the step at which the loss was first not finite, or -1; and `meta`, a dict.
+    Raises RunError, TrainingError, DataError.
+    """
+    wanted = list(dict.fromkeys(wanted))
+    files = {pair: run_file(*pair) for pair in wanted}
+    missing = [pair for pair in wanted if not files[pair].exists()]
+    if missing:
+        workers.in_processes(train_pair, missing, [recipe.steps for recipe, _ in missing], title)
+    return {pair: runs.read_arrays(path) for pair, path in files.items()}
+
+
+def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
+    """Train what is still missing of one run, from its checkpoint if there is one, and write its two files.
+
+    In a group of processes all train together, and the first one writes.
+    """
+    path = run_file(*pair)
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    with workers.lock(path.stem) if first else nullcontext():
+        if path.exists():
+            return
+        recipe, seed = pair
+        trainer = ImageTrainer(recipe, seed, _images(recipe), device(), synchronized)
+        checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
+        if checkpoint.exists():
+            trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
+        saved = time.monotonic()
+
+        def after_evaluation(trainer: ImageTrainer) -> None:
+            nonlocal saved
+            if first and time.monotonic() - saved >= SAVE_EVERY:
+                runs.save(_asked(pair) | trainer.state(), checkpoint)
+                saved = time.monotonic()
+            report(trainer.step)
+            workers.end_if_orphaned()
+
+        report(trainer.step)
+        trainer.run(after_evaluation)
+        if first:
+            runs.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
+            arrays = trainer.curves() | {"diverged": np.array(trainer.diverged)}
+            runs.write_arrays(path, arrays, _meta(trainer))
+            checkpoint.unlink(missing_ok=True)
+        report(recipe.steps)
+
+
+def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
+    """What a trainer saved for this recipe and seed; TrainingError where it was another recipe or seed."""
+    state, asked = torch.load(path, map_location=device, weights_only=False), _asked(pair)
+    for name, value in asked["recipe"].items():
+        if state["recipe"].get(name) != value:
+            raise TrainingError(
+                f"The checkpoint {path} is of another network: its {name} is {state['recipe'].get(name)!r}, "
+                f"and {value!r} is asked for. Ask for the same, or delete that file."
+            )
+    if state["seed"] != asked["seed"]:
+        raise TrainingError(
+            f"The checkpoint {path} is of seed {state['seed']}, not {asked['seed']}: ask for that, or delete that file."
+        )
+    return state
+
+
+def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -> dict[Pair, np.ndarray]:
+    """Class probabilities (n, classes) of all test images, averaged over so many crops, by networks that are trained.
+
+    A network that diverged predicts NaN.
+    """
+    jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
+    missing = [job for job in jobs if not _prediction_file(*job).exists()]
+    if missing:
+        size = len(_images(missing[0][0][0]).test.y)
+        workers.in_processes(predict, missing, [size * crops] * len(missing), title, unit="image")
+    return {pair: np.load(_prediction_file(pair, crops)) for pair, _ in jobs}
+
+
+@torch.no_grad()
+def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images: None) -> None:
+    """Write the predictions of one trained network for one number of crops."""
+    pair, crops = job
+    recipe, seed = pair
+    found = _images(recipe)
+    trainer = ImageTrainer(recipe, seed, found, device())
+    trainer.net.load_state_dict(load_checkpoint(run_file(*pair).with_suffix(".pt"), pair, trainer.device)["net"])
+    chunks, done = [], 0
+    for x in found.test.x.split(_CHUNK):
+        views = augment.crops(x.to(trainer.device), crops)
+        chunks.append(sum(trainer.probabilities(view) for view in views).div(crops).cpu())
+        done += crops * len(x)
+        report(done)
+    with runs.whole_or_not(_prediction_file(pair, crops)) as file:
+        np.save(file, torch.cat(chunks).numpy())
+
+
+def device() -> str:
+    """Where networks are trained: the GPU of this process, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def run_file(recipe: Recipe, seed: int) -> Path:
+    """The finished run of a pair, whether it is there yet or not; the weights lie beside it."""
+    key = runs.digest([asdict(recipe), seed, _sha256(recipe.dataset, recipe.pixels), code_digest()])
+    kind = "bn" if recipe.batch_norm else "plain"
+    return paths.runs() / recipe.dataset / f"inception-{kind}-seed{seed}-{key}.npz"
+
+
+def _prediction_file(pair: Pair, crops: int) -> Path:
+    path = run_file(*pair)
+    return path.with_name(f"{path.stem}-{crops}crops.npy")
+
+
+def code_digest() -> str:
+    """Digest of the code that trains, comments and docstrings aside: a run is valid for the code that made it."""
+    return runs.logic_digest(Path(module.__file__) for module in _CODE)
+
+
+def _asked(pair: Pair) -> dict:
+    return {"recipe": asdict(pair[0]), "seed": pair[1]}
+
+
+def _images(recipe: Recipe) -> Images:
+    return images.load(recipe.dataset, recipe.pixels)
+
+
+@cache
+def _sha256(dataset: str, pixels: int) -> str:
+    """Of a data set in this process; it is not expected to change meanwhile."""
+    return images.load(dataset, pixels).sha256
+
+
+def _meta(trainer: ImageTrainer) -> dict:
+    """Where a run came from."""
+    return {
+        **_asked((trainer.recipe, trainer.seed)),
+        "data_sha256": _sha256(trainer.recipe.dataset, trainer.recipe.pixels),
+        "code": code_digest(),
+        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
+        "parameters": sum(p.numel() for p in trainer.net.parameters()),
+        "processes": trainer.ranks,
+        "training_seconds": round(trainer.seconds, 1),
+        **runs.surroundings(trainer.device.type),
+    }

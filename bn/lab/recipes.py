@@ -1,0 +1,200 @@
+"""The networks of section 4.2 as data: what each is trained with, and how large each scale is.
+
+>>> base = inception(SIZES["cpu", "digits"], "digits", learning_rate=0.03)
+>>> bn_x5(base).learning_rate == 5 * base.learning_rate
+True
+
+A recipe and a seed make a run. The paper gives neither the momentum, nor the first rate of decay, nor the weight of
+the L2 loss, nor the number of shards; those here are choices, the same for all networks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+PAPER_RATE = 0.0015  # of Inception and BN-Baseline, section 4.2.2
+CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
+_SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
+_EVALUATIONS = 40  # in the steps of a scale
+_HALVINGS = 2  # of Inception's learning rate in those steps; six times as many with faster decay
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one network is trained with.
+
+    - `modules`: those of Figure 5 that are built, all where it is empty.
+    - `halflife`: steps in which the learning rate halves (the paper: exponential decay).
+    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer.
+    - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
+    - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
+    - `watched`: how many images of the validation and test parts an evaluation looks at, 0 for all.
+    """
+
+    dataset: str
+    pixels: int
+    classes: int
+    width: float
+    modules: tuple[str, ...]
+    batch_norm: bool
+    activation: str
+    lrn: bool
+    dropout: float
+    steps: int
+    every: int  # steps between two evaluations
+    learning_rate: float
+    halflife: float
+    l2: float
+    distortion: float
+    shuffled: bool
+    shards: int
+    precision: str  # "float32" or "bfloat16"
+    watched: int
+    batch: int = 32
+    momentum: float = 0.9
+    weight_scale: float = 1.0
+    per_activation: bool = False
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """How much work a scale is; `rates` are those from which the baseline's is chosen, none where it is given."""
+
+    steps: int
+    seeds: int
+    pixels: int
+    width: float
+    modules: tuple[str, ...] = ()
+    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
+    sweep_seeds: int = 2
+    watched: int = 0
+    crops: int = 144
+    precision: str = "float32"
+
+
+_SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 29 convolutions, not 71
+SIZES = {
+    ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, crops=10),
+    ("cpu", "digits"): ImageSize(400, 3, 8, 1 / 16, _SHORT),
+    ("cpu", "mnist"): ImageSize(1_000, 3, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
+    ("cpu", "tiny-imagenet"): ImageSize(3_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
+    ("gpu", "tiny-imagenet"): ImageSize(20_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
+    ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
+}
+DATASETS = {"smoke": "digits", "cpu": "digits", "gpu": "tiny-imagenet", "paper": "imagenet"}  # of `auto`
+
+
+def inception(size: ImageSize, dataset: str, learning_rate: float, steps: int | None = None) -> Recipe:
+    """The network that the others are held against: no BN, Dropout 40%, LRN, and nothing of section 4.2.1."""
+    steps = steps or size.steps
+    return Recipe(
+        dataset=dataset,
+        pixels=size.pixels,
+        classes=CLASSES[dataset],
+        width=size.width,
+        modules=size.modules,
+        batch_norm=False,
+        activation="relu",
+        lrn=True,
+        dropout=0.4,
+        steps=steps,
+        every=max(1, steps // _EVALUATIONS),
+        learning_rate=learning_rate,
+        halflife=steps / _HALVINGS,
+        l2=2e-4,  # with BN a fifth of it, 4e-5, which Google's later Inceptions were trained with
+        distortion=0.5,
+        shuffled=False,
+        shards=_SHARDS[dataset],
+        precision=size.precision,
+        watched=size.watched,
+    )
+
+
+# The seven changes of section 4.2.1, each from a recipe to the changed one.
+CHANGES: dict[str, Callable[[Recipe], Recipe]] = {
+    "rate": lambda r: replace(r, learning_rate=5 * r.learning_rate),
+    "dropout": lambda r: replace(r, dropout=0.0),
+    "l2": lambda r: replace(r, l2=r.l2 / 5),
+    "decay": lambda r: replace(r, halflife=r.halflife / 6),
+    "lrn": lambda r: replace(r, lrn=False),
+    "shuffling": lambda r: replace(r, shuffled=True),
+    "distortion": lambda r: replace(r, distortion=r.distortion / 2),
+}
+
+
+def changed(recipe: Recipe, names: tuple[str, ...] = tuple(CHANGES)) -> Recipe:
+    """The recipe with the named changes of section 4.2.1, and half the steps: the rate has then halved six times."""
+    for name in names:
+        recipe = CHANGES[name](recipe)
+    return replace(recipe, steps=max(1, recipe.steps // 2))
+
+
+def bn_baseline(base: Recipe) -> Recipe:
+    """BN before each nonlinearity and nothing else."""
+    return replace(base, batch_norm=True)
+
+
+def bn_x5(base: Recipe) -> Recipe:
+    """BN and all seven changes, five times the learning rate among them."""
+    return changed(bn_baseline(base))
+
+
+def bn_x30(base: Recipe) -> Recipe:
+    """BN-x5 with thirty times the learning rate of Inception."""
+    return replace(bn_x5(base), learning_rate=30 * base.learning_rate)
+
+
+def networks(base: Recipe) -> dict[str, Recipe]:
+    """The five networks of Figures 2 and 3, and three controls without BN."""
+    return {
+        "inception": base,
+        "bn_baseline": bn_baseline(base),
+        "bn_x5": bn_x5(base),
+        "bn_x30": bn_x30(base),
+        "bn_x5_sigmoid": replace(bn_x5(base), activation="sigmoid"),
+        "plain_x5": replace(base, learning_rate=5 * base.learning_rate),
+        "plain_x30": replace(base, learning_rate=30 * base.learning_rate),
+        "sigmoid": replace(base, activation="sigmoid"),
+    }
+
+
+def equal(base: Recipe) -> dict[str, Recipe]:
+    """Without BN and with it at three rates, all else equal: what section 4.2.1 changes is changed in all six."""
+    others = tuple(name for name in CHANGES if name != "rate")
+    return {
+        f"{name}_x{factor}": replace(changed(recipe, others), learning_rate=factor * base.learning_rate)
+        for name, recipe in (("plain", base), ("bn", bn_baseline(base)))
+        for factor in (1, 5, 30)
+    }
+
+
+def alone(base: Recipe) -> dict[str, Recipe]:
+    """BN-Baseline with one change at a time, for half the steps."""
+    return {name: changed(bn_baseline(base), (name,)) for name in CHANGES}
+
+
+def left_out(base: Recipe) -> dict[str, Recipe]:
+    """BN-x5 without one change at a time."""
+    return {name: changed(bn_baseline(base), tuple(n for n in CHANGES if n != name)) for name in CHANGES}
+
+
+def members(base: Recipe) -> dict[str, Recipe]:
+    """The six of section 4.2.3: BN-x30 with larger first weights, Dropout of 5 or 10%, per-activation BN, or two.
+
+    The paper does not say which member has which, nor how much larger; half as large again is a choice.
+    """
+    larger, last = {"weight_scale": 1.5}, {"per_activation": True}
+    mixed = ({"dropout": 0.05}, {"dropout": 0.1}, larger, last, larger | {"dropout": 0.05}, last | {"dropout": 0.1})
+    return {f"member_{i}": replace(bn_x30(base), **options) for i, options in enumerate(mixed, 1)}
+
+
+def resized(recipe: Recipe, batch: int) -> Recipe:
+    """The same number of images in mini-batches of another size, the rate in proportion (Goyal et al., 2017)."""
+    factor = recipe.batch / batch
+    return replace(
+        recipe,
+        batch=batch,
+        steps=max(1, round(factor * recipe.steps)),
+        every=max(1, round(factor * recipe.every)),
+        halflife=factor * recipe.halflife,
+        learning_rate=recipe.learning_rate / factor,
+    )

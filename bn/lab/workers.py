@@ -1,0 +1,113 @@
+"""Work that takes long, in processes of one thread each, two at a time, with one progress bar over all of it."""
+
+import errno
+import multiprocessing
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from bn.lab import paths
+
+WORKERS = 2
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class RunError(Exception):
+    """A run could not be finished; the message says why and what to do. What was finished is kept."""
+
+
+def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
+    """Call `train(job, report)` for each job in a process of its own; a job reports the steps it has done.
+
+    `train` is a function of a module, since another process must find it. Raises RunError with the first failure's
+    sentence, and then ends the other processes.
+    """
+    context = multiprocessing.get_context("forkserver")  # torch is imported once, and not by each worker
+    context.set_forkserver_preload([train.__module__])
+    progress = context.Array("q", len(jobs))
+    failures = context.Queue()
+    # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
+    folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
+    waiting, running = list(enumerate(jobs)), []
+    try:
+        with tqdm(total=sum(steps), desc=title, unit=unit, unit_scale=True, mininterval=1) as bar:
+            while waiting or running:
+                while waiting and len(running) < WORKERS:
+                    i, job = waiting.pop(0)
+                    arguments = (train, job, i, progress, failures, folders)
+                    running.append(context.Process(target=_worker, args=arguments, daemon=True))
+                    running[-1].start()
+                time.sleep(0.2)
+                done = sum(progress)
+                if done > bar.n:
+                    bar.update(done - bar.n)
+                _raise_failure(failures, [p for p in running if not p.is_alive()])
+                running = [p for p in running if p.is_alive()]
+    finally:
+        for process in running:
+            process.terminate()
+
+
+def _raise_failure(failures, ended: list) -> None:
+    """Tell of a worker that failed; of one that was killed too, which could not tell itself."""
+    failed = [process for process in ended if process.exitcode]
+    if not failed:
+        return
+    try:
+        message = failures.get(timeout=1)
+    except queue.Empty:
+        message = (
+            f"A training process was killed (exit status {failed[0].exitcode}), perhaps for want of memory. "
+            "Run the same command again: it goes on from the last checkpoint."
+        )
+    raise RunError(message)
+
+
+def _worker(train: Callable, job, i: int, progress, failures, folders: dict[str, str]) -> None:
+    """Do one job in this process; a failure becomes one sentence for the parent."""
+    os.environ.update(folders)
+    torch.set_num_threads(1)  # one thread a process: the same bytes every time, and no fight over cores
+    try:
+        train(job, lambda steps: progress.__setitem__(i, steps))
+    except Exception as error:
+        failures.put(_sentence(error))
+        raise SystemExit(1) from error
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return (
+            f"The disk is full: {error.filename or paths.runs()} could not be written. "
+            "Free some space and run the same command again: it goes on from the last checkpoint."
+        )
+    return f"{type(error).__name__}: {error}"
+
+
+def end_if_orphaned() -> None:
+    """End a worker whose parent is gone: nobody waits for its run, and its checkpoint is written."""
+    asking = multiprocessing.parent_process()
+    if asking and not asking.is_alive():
+        raise SystemExit("the process that asked for this run is gone; it goes on from here next time")
+
+
+@contextmanager
+def lock(name: str) -> Iterator[None]:
+    """One process at a time trains what has this name; the second waits, then finds it finished."""
+    path = paths.runs() / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is training the same network ({path.name}); waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
