@@ -1,62 +1,18 @@
-"""The network of Figure 5 against arithmetic from its rows, against hand-made layers, and its counts by hand."""
+"""The network of Figure 5 against arithmetic from its rows and against hand-made layers."""
 
 import math
 import re
 
 import pytest
 import torch
+from figure5 import BUILT, MODULES, convolutions
+from networks import randomize
 from torch import nn
 from torch.nn import functional as F
 
-from bn.lab import claims, data, experiments, inception_counts, inception_figures, show, text
-from bn.lab.inception import FIGURE_5, GOOGLENET, Inception, InceptionModule, Row, _Style
-
-# Typed again from the paper, by another hand than the table: (1×1, 3×3 reduce, 3×3, reduce, double 3×3, projection)
-MODULES = {
-    "3a": (64, 64, 64, 64, 96, 32),
-    "3b": (64, 64, 96, 64, 96, 64),
-    "3c": (0, 128, 160, 64, 96, 0),
-    "4a": (224, 64, 96, 96, 128, 128),
-    "4b": (192, 96, 128, 96, 128, 128),
-    "4c": (160, 128, 160, 128, 160, 128),
-    "4d": (96, 128, 192, 160, 192, 128),
-    "4e": (0, 128, 192, 192, 256, 0),
-    "5a": (352, 192, 320, 160, 224, 128),
-    "5b": (352, 192, 320, 192, 224, 128),
-}
-# What the widths and strides make of it: 3c and 4e halve the image, 4c and 4d have 608 channels and 4e 448 more.
-BUILT = {
-    "conv1": (64, 112, 112),
-    "pool1": (64, 56, 56),
-    "conv2": (192, 56, 56),
-    "pool2": (192, 28, 28),
-    "3a": (256, 28, 28),
-    "3b": (320, 28, 28),
-    "3c": (576, 14, 14),
-    "4a": (576, 14, 14),
-    "4b": (576, 14, 14),
-    "4c": (608, 14, 14),
-    "4d": (608, 14, 14),
-    "4e": (1056, 7, 7),
-    "5a": (1024, 7, 7),
-    "5b": (1024, 7, 7),
-    "pool": (1024, 1, 1),
-}
-PIXELS = {"conv1": 112, "conv2": 56} | {name: BUILT[name][1] for name in MODULES}
-
-
-def convolutions() -> list[tuple[str, int, int, int, int]]:
-    """Every convolution of Figure 5: (row, inputs, outputs, patch, pixels of its output in one direction)."""
-    found = [("conv1", 3, 64, 7, 112), ("conv2", 64, 64, 1, 56), ("conv2", 64, 192, 3, 56)]
-    inputs, before = 192, 28
-    for name, (one, reduce3, three, reduce5, double, proj) in MODULES.items():
-        after = PIXELS[name]
-        found += [(name, inputs, reduce3, 1, before), (name, reduce3, three, 3, after)]
-        found += [(name, inputs, reduce5, 1, before), (name, reduce5, double, 3, before)]
-        found += [(name, double, double, 3, after)]
-        found += [(name, inputs, width, 1, after) for width in (one, proj) if width]
-        inputs, before = one + three + double + (proj or inputs), after
-    return found
+import bn
+from bn.lab import inception_counts
+from bn.lab.inception import FIGURE_5, GOOGLENET, NARROWED, Inception, InceptionModule, Row, _Style
 
 
 def shapes(net: Inception, images: torch.Tensor) -> dict[str, tuple]:
@@ -71,19 +27,6 @@ def shapes(net: Inception, images: torch.Tensor) -> dict[str, tuple]:
 
 def size(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
-
-
-@pytest.fixture(scope="module")
-def readings():
-    return inception_counts.readings()
-
-
-@pytest.fixture(scope="module")
-def measured(readings):
-    return inception_counts.measure(readings)
-
-
-# ---- The network ---------------------------------------------------------------------------------
 
 
 def test_every_row_has_its_size_at_full_size():
@@ -116,10 +59,6 @@ def test_googlenet_has_its_known_number_of_parameters():
     assert size(inception_counts.build(table=GOOGLENET, five_by_five=True, batch_norm=False)) == 6_998_552
 
 
-def test_narrowed_projections_make_the_printed_channels(readings):
-    assert [row["shape"][0] for row in readings["narrowed"][:-1]] == [row.channels for row in FIGURE_5]
-
-
 @pytest.mark.parametrize(
     ("pixels", "at_3a", "at_5b"),
     [(8, 8, 2), (16, 16, 4), (28, 28, 7), (32, 32, 8), (56, 28, 7), (64, 32, 8), (100, 50, 13), (112, 28, 7)],
@@ -147,6 +86,23 @@ def test_the_width_multiplies_the_channels(width):
     assert (found["conv2"][0], found["5b"][0]) == (max(1, round(192 * width)), one + three + double + proj)
 
 
+SHORT = tuple(row for row in FIGURE_5 if row.kind != "inception" or row.name in ("3c", "5b"))
+
+
+@pytest.mark.parametrize("table", [FIGURE_5, NARROWED, SHORT], ids=["figure 5", "narrowed", "3c and 5b"])
+@pytest.mark.parametrize(
+    ("width", "branches"),
+    [(1 / 24, (15, 13, 9, 5)), (1 / 3, (117, 107, 75, 43)), (0.7, (246, 224, 157, 90))],
+    ids=["1/24", "1/3", "0.7"],
+)
+def test_the_last_layer_takes_what_the_rounded_branches_of_the_last_module_give(width, branches, table):
+    """352, 320, 224 and 128 of 5b, each rounded: 42 in the place of round(1024 / 24) = 43."""
+    net = inception_counts.build(width=width, size=8, table=table)
+    x = torch.empty(2, 3, 8, 8, device="meta")
+    assert shapes(net, x)["5b"][0] == sum(branches)
+    assert net.softmax.in_features == sum(branches) and net(x).shape == (2, 1000)
+
+
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_the_gradient_reaches_every_parameter(batch_norm, activation):
@@ -168,10 +124,10 @@ def test_every_sigmoid_is_fed_with_mean_0_and_variance_1():
     assert max((x.var(1, correction=0).median() - 1).abs() for x in fed) < 0.2  # eps counts where little varies
 
 
-@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
-def test_the_gradient_is_the_slope(batch_norm):
+@pytest.mark.parametrize("options", [{"batch_norm": False}, {}, {"per_activation": True}], ids=str)
+def test_the_gradient_is_the_slope(options):
     """Along a random direction of all parameters, against a central difference in float64."""
-    net = Inception(4, 1 / 32, 8, 1, batch_norm=batch_norm, activation="sigmoid").double()
+    net = Inception(4, 1 / 32, 8, 1, activation="sigmoid", **options).double()
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(6, 1, 8, 8, generator=generator, dtype=torch.float64)
     upstream = torch.randn(6, 4, generator=generator, dtype=torch.float64)
@@ -189,17 +145,23 @@ def test_the_gradient_is_the_slope(batch_norm):
     assert (loss(1e-6) - loss(-1e-6)) / 2e-6 == pytest.approx(slope, rel=1e-5)
 
 
-@pytest.mark.parametrize(("stride", "pool", "proj"), [(1, "avg", 5), (1, "max", 5), (2, "max", 0)])
-def test_a_module_is_its_branches_one_behind_the_other(stride, pool, proj):
-    row = Row("x", "inception", 0, stride, 0, 0, 3, 4 if stride == 1 else 0, 3, 6, 2, 7, pool, proj)
-    module = InceptionModule(8, row, _Style(batch_norm=False, activation="relu", five_by_five=False)).double()
+@pytest.mark.parametrize("grid", [0, 9], ids=["plain", "each activation by itself"])
+@pytest.mark.parametrize(("stride", "pool", "proj"), [(1, "avg", 5), (1, "max", 5), (2, "max", 0), (2, "max", 5)])
+def test_a_module_is_its_branches_one_behind_the_other(stride, pool, proj, grid):
+    one = 4 if stride == 1 else 0
+    row = Row("x", "inception", 0, stride, 0, 0, 3, one, 3, 6, 2, 7, pool, proj)
+    style = _Style(batch_norm=grid > 0, activation="relu", five_by_five=False, grid=grid)
+    module = InceptionModule(8, row, style).double()
     layers = iter([layer for layer in module.modules() if isinstance(layer, nn.Conv2d)])
-    x = torch.randn(2, 8, 9, 9, dtype=torch.float64)
+    x = torch.randn(5, 8, 9, 9, dtype=torch.float64)
 
     def conv(u, step=1):
         layer = next(layers)
         patch = layer.kernel_size[0]
-        return F.conv2d(u, layer.weight, layer.bias, step, patch // 2).clamp(min=0)
+        y = F.conv2d(u, layer.weight, layer.bias, step, patch // 2)
+        if grid:
+            y = (y - y.mean(0)) / (y.var(0, correction=0) + 1e-5).sqrt()
+        return y.clamp(min=0)
 
     expected = [conv(x)] if stride == 1 else []
     expected += [conv(conv(x), stride), conv(conv(conv(x)), stride)]
@@ -210,7 +172,7 @@ def test_a_module_is_its_branches_one_behind_the_other(stride, pool, proj):
         pooled = F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1).sum((4, 5)) / ones
     expected.append(conv(pooled) if proj else pooled)
     y = module(x)
-    assert y.shape[1] == module.outputs == (4 + 6 + 7 + 5 if proj else 6 + 7 + 8)
+    assert y.shape[1] == module.outputs == one + 6 + 7 + (proj or 8)
     torch.testing.assert_close(y, torch.cat(expected, 1))
 
 
@@ -224,12 +186,12 @@ def test_the_separable_layer_is_a_convolution_with_a_composed_kernel():
 
 
 def test_a_seed_draws_the_same_weights_with_and_without_bn():
-    nets = [Inception(4, 1 / 16, 8, batch_norm=flag, seed=5) for flag in (False, True)]
-    other = Inception(4, 1 / 16, 8, seed=6)
-    plain, normalized, different = (
-        [layer.weight for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)] for net in (*nets, other)
+    options = ({"batch_norm": False}, {}, {"per_activation": True}, {"seed": 6})
+    nets = [Inception(4, 1 / 16, 8, **({"seed": 5} | option)) for option in options]
+    plain, *normalized, different = (
+        [layer.weight for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)] for net in nets
     )
-    assert all(torch.equal(a, b) for a, b in zip(plain, normalized, strict=True))
+    assert all(torch.equal(a, b) for weights in normalized for a, b in zip(plain, weights, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(plain, different, strict=True))
 
 
@@ -252,8 +214,81 @@ def test_lrn_and_dropout_stand_where_googlenet_has_them():
     assert torch.equal(net.eval()(x), net(x))
 
 
+@pytest.mark.parametrize("options", [{"batch_norm": False}, {"activation": "sigmoid"}, {"separable": True}], ids=str)
+def test_weight_scale_multiplies_the_weights_of_every_convolution_and_nothing_else(options):
+    net, scaled = (Inception(4, 1 / 16, 8, weight_scale=scale, **options) for scale in (1.0, 3))
+    kernels = {f"{name}.weight" for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
+    found = scaled.state_dict()
+    assert len(kernels) == len(convolutions()) + ("separable" in options)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(found[name], 3 * tensor if name in kernels else tensor), name
+
+
+@pytest.mark.parametrize("options", [{}, {"activation": "sigmoid"}, {"per_activation": True}], ids=str)
+def test_bn_sees_the_scale_of_the_weights_through_eps_alone(options):
+    """Convolutions scaled by a are BN's inputs scaled by a: with a²·eps in the place of eps nothing changes."""
+    net, scaled = (Inception(4, 1 / 32, 9, weight_scale=scale, **options).double() for scale in (1, 4))  # exact
+    x = torch.randn(6, 3, 9, 9, dtype=torch.float64)
+    assert not torch.allclose(net(x), scaled(x), rtol=1e-9)
+    for layer in scaled.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.eps *= 16
+    torch.testing.assert_close(net(x), scaled(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("pixels", [9, 11, 16])  # of 8, the 3×3 pools of 5a and 5b see the whole 2×2: a constant map
+def test_only_the_last_module_normalizes_each_activation_by_itself(pixels):
+    net, fed = Inception(2, 1 / 32, pixels, activation="sigmoid", per_activation=True).double(), {}
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Sigmoid):
+            layer.register_forward_pre_hook(lambda _layer, inputs, name=name: fed.update({name: inputs[0]}))
+    net(1e3 * torch.randn(32, 3, pixels, pixels, dtype=torch.float64))
+    alone = {name: x for name, x in fed.items() if x.mean(0).abs().max() < 1e-9}
+    assert set(alone) == {name for name in fed if name.startswith("rows.5b.")} and len(alone) == 7
+    assert all(0.8 < x.var(0, correction=0).median() < 1 for x in alone.values())  # eps counts where little varies
+
+
+@pytest.mark.parametrize(("pixels", "grid"), [(8, 2), (9, 3), (11, 3), (16, 4), (56, 7), (100, 13), (224, 7)])
+def test_each_activation_of_the_last_module_has_its_own_numbers(pixels, grid):
+    """At width 1/32 the seven layers of 5b have 11 + 6 + 10 + 6 + 7 + 7 + 4 = 51 feature maps."""
+    maps, alone = (inception_counts.build(width=1 / 32, size=pixels, per_activation=flag) for flag in (False, True))
+    more = 51 * (grid**2 - 1)
+    assert size(alone) - size(maps) == 2 * more  # gamma and beta
+    kept, kept_alone = ([buffer.numel() for buffer in net.buffers()] for net in (maps, alone))
+    assert len(kept_alone) == len(kept) == 3 * len(convolutions())  # mean, variance and how many mini-batches
+    assert sum(kept_alone) - sum(kept) == 2 * more
+    x = torch.empty(2, 3, pixels, pixels, device="meta")
+    assert shapes(alone, x) == shapes(maps, x)
+
+
+def test_per_activation_in_training_and_inference_and_with_channels_last():
+    net, x = Inception(4, 1 / 32, 9, per_activation=True), torch.randn(6, 3, 9, 9)
+    y = net(x)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        net(x[:1])  # enough for feature maps
+    torch.testing.assert_close(net.eval()(x)[:1], net(x[:1]), rtol=1e-4, atol=1e-5)
+    net = net.train().to(memory_format=torch.channels_last)
+    torch.testing.assert_close(net(x.contiguous(memory_format=torch.channels_last)), y, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_fold_gives_what_inference_gives_where_each_activation_is_normalized_by_itself(activation):
+    torch.manual_seed(0)
+    net = randomize(Inception(4, 1 / 32, 9, activation=activation, per_activation=True)).eval()
+    x = torch.randn(3, 3, 9, 9, dtype=torch.float64)
+    folded = bn.fold(net)
+    assert not any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in folded.modules())
+    torch.testing.assert_close(folded(x), net(x), rtol=1e-12, atol=1e-12)
+
+
+def test_per_activation_needs_bn():
+    with pytest.raises(ValueError, match=r"^per_activation must be False where batch_norm is, but it is True$"):
+        Inception(2, 1 / 32, 8, batch_norm=False, per_activation=True)
+
+
 BAD = [
-    *[("width", value, "above 0") for value in (0, -1.0, math.nan, math.inf, "1", True, None)],
+    *[(name, x, "finite number above 0") for name in ("width", "weight_scale") for x in (0, -1.0, "1", True, None)],
+    *[(name, x, "finite number above 0") for name in ("width", "weight_scale") for x in (math.nan, math.inf)],
     *[("size", value, "whole number at least 8") for value in (7, 0, 32.0, "32", True)],
     *[("classes", value, "whole number at least 2") for value in (1, 0, 10.0, None)],
     *[("channels", value, "whole number at least 1") for value in (0, 1.0)],
@@ -275,125 +310,3 @@ def test_images_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=re.escape("the images must have the shape (m, 3, 32, 32)")) as caught:
         Inception(2, 1 / 32, 32)(torch.zeros(shape))
     assert str(shape) in str(caught.value)
-
-
-# ---- The counts ----------------------------------------------------------------------------------
-
-
-def test_parameters_and_multiply_adds_of_every_row_by_arithmetic(readings):
-    rows = {row["name"]: row for row in readings["figure 5 bn"]}
-    for name in BUILT:
-        mine = [c for c in convolutions() if c[0] == name]
-        assert rows[name]["parameters"] == sum(i * o * k * k + 2 * o for _, i, o, k, _ in mine), name
-        assert rows[name]["multiply_adds"] == sum(i * o * k * k * p * p for _, i, o, k, p in mine), name
-        assert tuple(rows[name]["shape"]) == BUILT[name]
-    assert (rows["softmax"]["parameters"], rows["softmax"]["multiply_adds"]) == (1_025_000, 1_024_000)
-
-
-def test_the_depth_of_every_row_by_hand(readings):
-    assert [row["depth"] for row in readings["figure 5 bn"]] == [1, 0, 2, 0, *[3] * 10, 0, 1]
-
-
-def test_the_longest_path_counts_the_longer_branch():
-    deep = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))
-    x = torch.randn(1, 2, 4, 4)
-    joined = torch.cat([deep(x), nn.Conv2d(2, 2, 1)(x), x], 1)
-    assert inception_counts.weight_layers(x) == 0
-    assert inception_counts.weight_layers(joined) == 2
-    assert inception_counts.weight_layers(nn.Linear(6, 2)(joined.mean((2, 3)))) == 3
-
-
-def test_every_claim_by_hand(measured):
-    found = {claim: {name: value for name, (value,) in values.items()} for claim, values in measured.items()}
-    weights = sum(i * o * k * k for _, i, o, k, _ in convolutions())
-    most = weights + 2 * sum(o for _, _, o, _, _ in convolutions()) + 1_025_000
-    assert found["inception-params"]["missing"] == 13_600_000 - most
-    assert found["inception-5x5-split"] == {"larger_kernels": 0, "widest": 256}
-    assert found["no-fc-layers"] == {"others": 0, "outputs": 1000}
-    assert found["bn-all-nonlinearities"] == {"without_bn": 0, "layers": len(convolutions()), "changed": 0}
-    assert found["app-depth9"] == {"deeper": 9}
-    assert found["app-28x28-modules"] == {"before": 2, "after": 3}
-    assert found["app-pooling"] == {"kinds": 2, "between": 0, "astray": 0}
-    assert found["fig5-channel-sums"] == {"differ": 2, "modules": 10, "built": 3, "narrowed": 0}
-    separable = 7 * 7 * 3 * 8 + 3 * 8 * 64
-    saved = (7 * 7 * 3 * 64 - separable) * 112 * 112
-    expected = {"saved": saved, "kept_more": 3 * 8 * 112 * 112, "weights": 9408, "weights_separable": separable}
-    assert found["app-separable-first"] == expected
-
-
-def test_what_replacing_the_5x5_costs_by_arithmetic(measured):
-    """GoogLeNet's nine modules: two 3×3 of width c after r reduced channels, in the place of one 5×5."""
-    fives = [(16, 32), (32, 96), (16, 48), (24, 64), (24, 64), (32, 64), (32, 128), (32, 128), (48, 128)]
-    more = sum(9 * r * c + 9 * c * c + c - 25 * r * c for r, c in fives)
-    (growth,) = measured["app-cost"]["parameters_same"]
-    assert growth == pytest.approx(100 * more / 6_998_552)
-
-
-REFUTED = {"inception-5x5-split", "inception-params", "app-cost", "fig5-channel-sums"}
-
-
-def test_the_verdicts(measured):
-    assert set(measured) == {name for name, claim in claims.ledger().items() if claim["experiment"] == "inception"}
-    record = {"scale": "smoke", "papers_own_size": False, "rules": claims.rule_digests(), "measured": measured}
-    verdicts = {name: claims.judge(name, record).verdict for name in measured}
-    assert verdicts == {name: "not" if name in REFUTED else "verified" for name in measured}
-
-
-def test_a_trial_is_the_same_again_and_its_loss_falls():
-    split = data.load("digits").train
-    options = {"width": 1 / 16, "size": 8}
-    first, again = (inception_counts.trial(split, 4, 2, **options) for _ in range(2))
-    assert {k: v for k, v in first.items() if k != "seconds"} == {k: v for k, v in again.items() if k != "seconds"}
-    assert first["after"] < first["before"] and first["reached"] == 1.0
-    assert inception_counts.trial(split, 5, 2, **options)["before"] != first["before"]
-
-
-# ---- What the notebook shows ---------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def record(readings, measured):
-    trial = {"parameters": 1, "multiply_adds": 2, "before": 2.3, "after": 2.1, "reached": 1.0}
-    provenance = {"version": "0", "commit": "0" * 10, "dirty": False, "code": "", "data_sha256": "", "devices": []}
-    provenance |= {"versions": {}, "compiled": [], "seeds": [0], "runs": 1, "training_seconds": 0}
-    provenance |= {"finished": "", "command": ""}
-    return {
-        "scale": "smoke",
-        "dataset": "digits",
-        "papers_own_size": False,
-        "asked": {"steps": 3, "seeds": [0]},
-        "rules": claims.rule_digests(),
-        "rows": readings["figure 5 bn"],
-        "totals": inception_counts.totals(readings),
-        "measured": measured,
-        "trials": {"plain": [trial] * 2, "bn": [trial] * 2},
-        "provenance": provenance,
-    }
-
-
-@pytest.mark.parametrize("language", ["en", "ar"])
-def test_the_table_marks_what_differs_and_nothing_else(record, language):
-    html = inception_figures.table(record, language).data
-    marks = [re.sub("<[^>]*>", "", mark).split()[-1] for mark in re.findall("<mark>.*?</mark>", html)]
-    assert marks == ["2", "14×14×576", "14×14×608", "14×14×608", "7×7×1056"]
-    assert html.count("<tr>") == 1 + len(FIGURE_5)
-
-
-@pytest.mark.parametrize("language", ["en", "ar"])
-def test_every_claim_and_figure_speaks_both_languages(record, language):
-    shown = (
-        show.cards(record, list(record["measured"]), language).data + inception_figures.trials(record, language).data
-    )
-    for draw in (inception_figures.rows, inception_figures.readings):
-        drawing = draw(record, language)
-        assert len(drawing.panels) == 2 and all(alt for _, alt in drawing.panels)
-        shown += drawing.title + drawing.note
-    assert not re.search(r"[{}]", re.sub("<[^>]*>", "", shown))
-    assert bool(re.search("[\u0621-\u064a]", shown)) is (language == "ar")
-    assert set(record["measured"]) <= set(text.FOUND)
-
-
-def test_the_question_refuses_what_the_network_would():
-    for name, value, allowed in (("width", 0, "above 0"), ("pixels", 7, "at least 8"), ("pixels", 14.0, "at least 8")):
-        with pytest.raises(experiments.ParameterError, match=f"{name} must be .*{allowed}"):
-            experiments.Inception(scale="smoke", dataset="digits", **{name: value})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from papermill.cli import NoDatesSafeLoader, papermill
 
-from bn.lab import claims, experiments, paths, records, runs
+from bn.lab import claims, data, experiments, paths, records, runs
 from bn.lab.experiments import Activations, Algorithm, Inception
 from bn.lab.train import PERCENTILES
 
@@ -116,8 +116,17 @@ def test_a_network_that_diverges_is_recorded_as_such():
             if c["experiment"] == "activations"} == {"not"}  # fmt: skip
 
 
+@pytest.mark.skipif(data.resolve("auto") != "mnist", reason="MNIST is not in the data folder; `make data` fetches it")
+def test_a_record_of_mnist_where_it_is():
+    """All other tests of records, notebooks and pages are on digits, where the trainings are short."""
+    record = records.algorithm(Algorithm(scale="smoke", seeds=1, steps=20))
+    assert record["dataset"] == "mnist" and record["provenance"]["data_sha256"] == data.load("mnist").checksum
+    assert all(accuracy > 0.3 for (accuracy,) in record["inference"].values())
+    assert asked_by(record["provenance"]["command"], Algorithm).as_dict() == record["asked"] | {"seeds": (0,)}
+
+
 def test_numbers_keep_five_digits_and_lose_what_is_not_finite():
-    assert records._numbers([1 / 3, np.nan, np.inf, 123456.7]) == [0.33333, None, None, 123460.0]
+    assert records.numbers([1 / 3, np.nan, np.inf, 123456.7]) == [0.33333, None, None, 123460.0]
 
 
 # ---- The command that makes it again -------------------------------------------------------------

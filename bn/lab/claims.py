@@ -71,9 +71,12 @@ def _digest(value: object) -> str:
 
 
 def judge(claim_id: str, record: dict | None) -> Verdict:
-    """Hold one claim against a record (None: not run). Exact claims must hold for every seed."""
+    """Hold one claim against a record (None: not run). Exact claims must hold for every seed.
+
+    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it.
+    """
     claim = ledger()[claim_id]
-    if record is None:
+    if record is None or record["scale"] != claim.get("scale", record["scale"]):
         return Verdict(claim, "notrun", (), False)
     estimates = estimate(claim_id, record)
     conditions = tuple(_condition(line, estimates, claim["kind"]) for line in claim["rule"])
@@ -83,8 +86,11 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
 
 def estimate(claim_id: str, record: dict) -> dict[str, Estimate]:
     """The named estimates of one claim."""
-    if claim_id in _ESTIMATES:
-        return _ESTIMATES[claim_id](record)
+    from bn.lab import image_claims  # here, since it builds on this module
+
+    measures = _ESTIMATES | image_claims.ESTIMATES
+    if claim_id in measures:
+        return measures[claim_id](record)
     return {name: _extremes(values) for name, values in record["measured"][claim_id].items()}
 
 

@@ -7,10 +7,11 @@ runs at each of them.
 import ast
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from typing import ClassVar
 
 import torch
 
-from bn.lab import data
+from bn.lab import data, images, recipes
 from bn.lab.inception import SMALLEST
 from bn.lab.train import Setting
 
@@ -60,6 +61,9 @@ _GRID = {
 class Question:
     """The parameters that every notebook has. Raises ParameterError with one sentence."""
 
+    sizes: ClassVar[dict] = SIZES
+    datasets: ClassVar[tuple[str, ...]] = data.NAMES
+
     scale: str = "cpu"
     dataset: str = "auto"
     seeds: int | tuple[int, ...] | None = None
@@ -69,16 +73,28 @@ class Question:
     def __post_init__(self) -> None:
         _one_of("scale", self.scale, SCALES)
         _one_of("language", self.language, LANGUAGES)
-        _one_of("dataset", self.dataset, ("auto", *data.NAMES))
+        _one_of("dataset", self.dataset, ("auto", *self.datasets))
         if self.steps is not None:
             _whole("steps", self.steps, 1)
-        self._set(dataset=data.resolve(self.dataset))
-        if (self.scale, self.dataset) not in SIZES:
-            raise ParameterError(
-                f"scale '{self.scale}' needs MNIST, but the data set is {self.dataset}: run `make data`, "
-                "or point BN_DATA at the folder that holds MNIST/raw, or choose scale 'cpu'"
-            )
+        self._set(dataset=self.resolved())
+        if (self.scale, self.dataset) not in self.sizes:
+            raise ParameterError(self._no_size())
         self._set(seeds=_seeds(self.seeds, self.size.seeds), steps=self.steps or self.default_steps())
+
+    def resolved(self) -> str:
+        """The data set that the asked one stands for."""
+        return data.resolve(self.dataset)
+
+    def _no_size(self) -> str:
+        return (
+            f"scale '{self.scale}' needs MNIST, but the data set is {self.dataset}: run `make data`, "
+            "or point BN_DATA at the folder that holds MNIST/raw, or choose scale 'cpu'"
+        )
+
+    @property
+    def papers_own_size(self) -> bool:
+        """Whether this is an experiment of the paper at the paper's own size."""
+        return self.steps >= PAPER_STEPS and self.dataset == "mnist"
 
     def default_steps(self) -> int:
         """The scale's own number of steps."""
@@ -105,7 +121,7 @@ class Question:
     @property
     def size(self) -> Size:
         """The scale's own amounts, before `seeds` and `steps` replace them."""
-        return SIZES[self.scale, self.dataset]
+        return self.sizes[self.scale, self.dataset]
 
     def _set(self, **values) -> None:
         for name, value in values.items():
@@ -207,6 +223,55 @@ class Kernels(Question):
     def default_steps(self) -> int:
         """Enough to see whether two loss curves part."""
         return LOSS_STEPS if self.scale in ("gpu", "paper") else 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photographs(Question):
+    """Notebooks 08, 09 and 10: the networks of section 4.2, whose sizes are in `bn.lab.recipes`.
+
+    `learning_rate` is that of Inception and of BN-Baseline; where it is not given, the best of a sweep on validation
+    images, at scale `paper` the paper's. Other `batch`es see as many images. `auto` is digits, at the larger scales
+    Tiny ImageNet and ImageNet.
+    """
+
+    sizes: ClassVar[dict] = recipes.SIZES
+    datasets: ClassVar[tuple[str, ...]] = images.NAMES
+
+    learning_rate: float | None = None
+    batch: int = recipes.BATCH
+    width: float | None = None
+    pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(width=self.size.width if self.width is None else self.width)
+        self._set(pixels=self.size.pixels if self.pixels is None else self.pixels)
+        if self.learning_rate is None and not self.size.rates:
+            self._set(learning_rate=recipes.PAPER_RATE)
+        if self.learning_rate is not None:
+            _positive("learning_rate", self.learning_rate)
+        _whole("batch", self.batch, 2)
+        _positive("width", self.width)
+        _whole("pixels", self.pixels, SMALLEST)
+
+    def resolved(self) -> str:
+        """The data set of the scale where none is named."""
+        return recipes.DATASETS[self.scale] if self.dataset == "auto" else self.dataset
+
+    def _no_size(self) -> str:
+        allowed = [dataset for scale, dataset in self.sizes if scale == self.scale]
+        return f"at scale '{self.scale}' the data set must be one of {', '.join(allowed)}, but it is {self.dataset}"
+
+    @property
+    def papers_own_size(self) -> bool:
+        """Whether ImageNet is trained on for as long as in the paper."""
+        return self.scale == "paper" and self.steps >= self.size.steps
+
+    def base(self, learning_rate: float) -> recipes.Recipe:
+        """Inception at this question's size, from which all other networks follow."""
+        size = replace(self.size, width=self.width, pixels=self.pixels)
+        recipe = recipes.inception(size, self.dataset, learning_rate, self.steps)
+        return recipe if self.batch == recipes.BATCH else recipes.resized(recipe, self.batch)
 
 
 def _assigned(cell: str) -> set[str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ import bn.lab.image_train
 import bn.lab.images
 import bn.lab.inception
 from bn.lab import augment, claims, images, paths, runs, workers
-from bn.lab.image_train import ImageTrainer, TrainingError
-from bn.lab.images import Images
+from bn.lab.image_train import ImageTrainer, TrainingError, watched
+from bn.lab.images import Images, Split
 from bn.lab.recipes import Recipe
 
 Pair = tuple[Recipe, int]
@@ -98,14 +98,14 @@ def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
 
 
 def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -> dict[Pair, np.ndarray]:
-    """Class probabilities (n, classes) of all test images, averaged over so many crops, by networks that are trained.
+    """Class probabilities (n, classes) of the test images, averaged over so many crops, by networks that are trained.
 
     A network that diverged predicts NaN.
     """
     jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
     missing = [job for job in jobs if not _prediction_file(*job).exists()]
     if missing:
-        size = len(_images(missing[0][0][0]).test.y)
+        size = len(test_images(missing[0][0][0]).y)
         workers.in_processes(predict, missing, [size * crops] * len(missing), title, unit="image")
     return {pair: np.load(_prediction_file(pair, crops)) for pair, _ in jobs}
 
@@ -115,17 +115,21 @@ def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images
     """Write the predictions of one trained network for one number of crops."""
     pair, crops = job
     recipe, seed = pair
-    found = _images(recipe)
-    trainer = ImageTrainer(recipe, seed, found, device())
+    trainer = ImageTrainer(recipe, seed, _images(recipe), device())
     trainer.net.load_state_dict(load_checkpoint(run_file(*pair).with_suffix(".pt"), pair, trainer.device)["net"])
     chunks, done = [], 0
-    for x in found.test.x.split(_CHUNK):
+    for x in trainer.watched["test"].x.split(_CHUNK):
         views = augment.crops(x.to(trainer.device), crops)
         chunks.append(sum(trainer.probabilities(view) for view in views).div(crops).cpu())
         done += crops * len(x)
         report(done)
     with runs.whole_or_not(_prediction_file(pair, crops)) as file:
         np.save(file, torch.cat(chunks).numpy())
+
+
+def test_images(recipe: Recipe) -> Split:
+    """The images that `predictions` are of."""
+    return watched(_images(recipe).test, recipe)
 
 
 def device() -> str:
@@ -135,7 +139,7 @@ def device() -> str:
 
 def run_file(recipe: Recipe, seed: int) -> Path:
     """The finished run of a pair, whether it is there yet or not; the weights lie beside it."""
-    key = runs.digest([asdict(recipe), seed, _sha256(recipe.dataset, recipe.pixels), code_digest()])
+    key = runs.digest([asdict(recipe), seed, _images(recipe).sha256, code_digest()])
     kind = "bn" if recipe.batch_norm else "plain"
     return paths.runs() / recipe.dataset / f"inception-{kind}-seed{seed}-{key}.npz"
 
@@ -145,6 +149,7 @@ def _prediction_file(pair: Pair, crops: int) -> Path:
     return path.with_name(f"{path.stem}-{crops}crops.npy")
 
 
+@cache
 def code_digest() -> str:
     """Digest of the code that trains, comments and docstrings aside: a run is valid for the code that made it."""
     return runs.logic_digest(Path(module.__file__) for module in _CODE)
@@ -155,22 +160,24 @@ def _asked(pair: Pair) -> dict:
 
 
 def _images(recipe: Recipe) -> Images:
-    return images.load(recipe.dataset, recipe.pixels)
+    return _loaded(recipe.dataset, recipe.pixels, paths.data())
 
 
-@cache
-def _sha256(dataset: str, pixels: int) -> str:
-    """Of a data set in this process; it is not expected to change meanwhile."""
-    return images.load(dataset, pixels).sha256
+@lru_cache(maxsize=2)
+def _loaded(dataset: str, pixels: int, folder: Path) -> Images:
+    """A data set, read once by a process from the data folder of the moment."""
+    return images.load(dataset, pixels)
 
 
 def _meta(trainer: ImageTrainer) -> dict:
     """Where a run came from."""
     return {
         **_asked((trainer.recipe, trainer.seed)),
-        "data_sha256": _sha256(trainer.recipe.dataset, trainer.recipe.pixels),
+        "data_sha256": _images(trainer.recipe).sha256,
         "code": code_digest(),
         "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
+        "compiled": False,
+        "trained_together": 1,
         "parameters": sum(p.numel() for p in trainer.net.parameters()),
         "processes": trainer.ranks,
         "training_seconds": round(trainer.seconds, 1),

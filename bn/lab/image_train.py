@@ -65,9 +65,7 @@ class ImageTrainer:
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
         _check(recipe, images, self.ranks)
         self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
-        self.watched = {"validation": images.validation, "test": images.test}
-        if recipe.watched:
-            self.watched = {name: _strided(split, recipe.watched) for name, split in self.watched.items()}
+        self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
         channels = images.train.x.shape[1]
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = network(recipe, seed, channels)
@@ -306,9 +304,11 @@ def _colours(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float()[:, None, None], std.float().clamp_min(1.0)[:, None, None]
 
 
-def _strided(split: Split, count: int) -> Split:
-    """So many images, evenly over a part that may be sorted by class."""
-    chosen = torch.linspace(0, len(split.y) - 1, min(count, len(split.y))).round().long()
+def watched(split: Split, recipe: Recipe) -> Split:
+    """So many images as the recipe says, evenly over a part that may be sorted by class."""
+    if not recipe.watched:
+        return split
+    chosen = torch.linspace(0, len(split.y) - 1, min(recipe.watched, len(split.y))).round().long()
     return Split(split.x[chosen], split.y[chosen])
 
 

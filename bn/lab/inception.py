@@ -113,12 +113,21 @@ class Inception(nn.Module):
     - `lrn` and `dropout` (a probability) where GoogLeNet has them: local response normalization after the first
       pool and after the second convolution, dropout before the last layer (there 0.4).
     - `five_by_five`: one 5×5 in the place of the two 3×3, as in GoogLeNet. For counting.
+    - `weight_scale` multiplies the standard deviation of the first weights of every convolution, not of the last
+      layer. With BN the first outputs in training stay what they were, but for eps.
+    - `per_activation`: in the last module of the table, BN normalizes each of the C·h·w activations over the m images
+      alone, as in a fully connected layer, and not each feature map over all its places as well (section 3.2). In
+      training m must then be at least 2.
+
+    With the last two and a `dropout` of 0.05 or 0.1, the members of an ensemble are made to differ (section 4.2.3,
+    which has larger first weights and no number for how much).
 
     Choices where the paper is silent. First weights: Gaussian, variance 2/fan-in (He et al., 2015) before ReLU and
     2/(fan-in + fan-out) (Glorot and Bengio, 2010) before sigmoids and in the last layer; biases zero; a `seed` draws
     the same weights with and without BN. Borders are padded with zeros to keep the grid, and average pools leave
     them out. A stride sits in the last convolution of its branch. LRN has torch's default constants. GoogLeNet's
-    auxiliary classifiers are not built: section 4.2 has no fully connected layer but the last.
+    auxiliary classifiers are not built: section 4.2 has no fully connected layer but the last. What section 4.2.3
+    calls the last hidden layers is read as all layers of module 5b.
 
     Built on the CPU; move it with `.to()`. Raises ValueError for a wrong argument or an input of another shape.
     """
@@ -137,23 +146,28 @@ class Inception(nn.Module):
         five_by_five: bool = False,
         table: tuple[Row, ...] = FIGURE_5,
         seed: int = 0,
+        weight_scale: float = 1.0,
+        per_activation: bool = False,
     ) -> None:
         super().__init__()
         _whole("classes", classes, 2)
         _whole("size", size, SMALLEST)
         _whole("channels", channels, 1)
-        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
-            raise ValueError(f"width must be a number above 0, but it is {width!r}")
+        _positive("width", width)
+        _positive("weight_scale", weight_scale)
         if activation not in _NONLINEARITIES:
             raise ValueError(f"activation must be 'relu' or 'sigmoid', but it is {activation!r}")
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a number from 0 to below 1, but it is {dropout!r}")
+        if per_activation and not batch_norm:
+            raise ValueError(f"per_activation must be False where batch_norm is, but it is {per_activation!r}")
         self.shape = (channels, size, size)
         style = _Style(batch_norm, activation, five_by_five)
-        self.rows = nn.Sequential(OrderedDict(_rows(table, width, self.shape, style, separable, lrn)))
+        rows, outputs = _rows(table, width, self.shape, style, separable, lrn, per_activation)
+        self.rows = nn.Sequential(OrderedDict(rows))
         self.dropout = nn.Dropout(dropout)
-        self.softmax = nn.Linear(_scaled(table[-1].channels, width), classes)
-        self._draw_weights(activation, torch.Generator().manual_seed(seed))
+        self.softmax = nn.Linear(outputs, classes)  # a narrow module's branches, rounded, need not add up to the row's
+        self._draw_weights(activation, weight_scale, torch.Generator().manual_seed(seed))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to logits: the softmax itself belongs to the loss."""
@@ -162,7 +176,8 @@ class Inception(nn.Module):
             raise ValueError(f"the images must have the shape (m, {wanted}), but it is {tuple(x.shape)}")
         return self.softmax(self.dropout(self.rows(x).flatten(1)))
 
-    def _draw_weights(self, activation: str, generator: torch.Generator) -> None:
+    @torch.no_grad()
+    def _draw_weights(self, activation: str, scale: float, generator: torch.Generator) -> None:
         for layer in self.modules():
             if not isinstance(layer, nn.Conv2d | nn.Linear):
                 continue
@@ -172,6 +187,8 @@ class Inception(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
             else:
                 nn.init.xavier_normal_(layer.weight, generator=generator)
+            if layer is not self.softmax:
+                layer.weight.mul_(scale)
 
 
 class InceptionModule(nn.Module):
@@ -193,7 +210,7 @@ class InceptionModule(nn.Module):
         self.branches.append(nn.Sequential(_convolution(inputs, row.double_reduce, 1, style), *deep))
         pool = nn.Sequential(_pool(row.pool, stride))
         if row.proj:
-            pool.append(_convolution(inputs, row.proj, 1, style))
+            pool.append(_convolution(inputs, row.proj, 1, style._replace(grid=_strided(style.grid, stride))))
         self.branches.append(pool)
         self.outputs = row.one + row.three + row.double + (row.proj or inputs)
 
@@ -208,19 +225,22 @@ class _Style(NamedTuple):
     batch_norm: bool
     activation: str
     five_by_five: bool
+    grid: int = 0  # of the input, height and width, where BN takes each activation by itself; 0: feature maps
 
 
-def _rows(table, width, shape, style, separable, lrn) -> list[tuple[str, nn.Module]]:
-    """Name and layers of each row; the channels flow from one to the next as they really are."""
-    layers, channels, size = [], *shape[:2]
+def _rows(table, width, shape, style, separable, lrn, per_activation) -> tuple[list[tuple[str, nn.Module]], int]:
+    """Name and layers of each row, and the last one's channels: they flow from row to row as they really are."""
+    layers, channels, grid = [], *shape[:2]
     stem = list(takewhile(lambda row: row.kind != "inception", table))
     strided = [row.name for row in stem if row.stride > 1]
-    kept = max(0, (size // stem[-1].grid).bit_length() - 1)  # log2: halvings that leave the table's grid
+    kept = max(0, (grid // stem[-1].grid).bit_length() - 1)  # log2: halvings that leave the table's grid
     dropped = set(strided[: max(0, len(strided) - kept)])
+    modules = [row.name for row in table if row.kind == "inception"]
+    last = modules[-1:] if per_activation else []
     for row in (row.scaled(width) for row in table):
         stride = 1 if row.name in dropped else row.stride
         if row.kind == "inception":
-            layer = InceptionModule(channels, row, style)
+            layer = InceptionModule(channels, row, style._replace(grid=grid) if row.name in last else style)
             channels = layer.outputs
         elif row.kind == "avg pool":
             layer = nn.AdaptiveAvgPool2d(1)
@@ -236,7 +256,8 @@ def _rows(table, width, shape, style, separable, lrn) -> list[tuple[str, nn.Modu
         if lrn and row.name in ("pool1", "conv2"):
             layer.append(nn.LocalResponseNorm(5))
         layers.append((row.name, layer))
-    return layers
+        grid = _strided(grid, stride)
+    return layers, channels
 
 
 def _convolution(inputs, outputs, patch, style, stride=1, separable=False) -> nn.Sequential:
@@ -248,12 +269,14 @@ def _convolution(inputs, outputs, patch, style, stride=1, separable=False) -> nn
         layers.append(nn.Conv2d(inputs, patch_outputs, patch, **place, groups=groups, bias=False))
         inputs, patch, place = patch_outputs, 1, {}
     layers.append(nn.Conv2d(inputs, outputs, patch, **place, bias=bias))
-    if not style.batch_norm:
+    fused = "relu" if style.batch_norm and style.activation == "relu" else None
+    if style.grid:
+        maps = (outputs, *[_strided(style.grid, stride)] * 2)
+        layers += [nn.Flatten(), bn.BatchNorm1d(math.prod(maps), activation=fused), nn.Unflatten(1, maps)]
+    elif style.batch_norm:
+        layers.append(bn.BatchNorm2d(outputs, activation=fused))
+    if not fused:
         layers.append(_NONLINEARITIES[style.activation]())
-    elif style.activation == "relu":
-        layers.append(bn.BatchNorm2d(outputs, activation="relu"))
-    else:
-        layers += [bn.BatchNorm2d(outputs), nn.Sigmoid()]
     return nn.Sequential(*layers)
 
 
@@ -263,8 +286,18 @@ def _pool(kind: str, stride: int) -> nn.Module:
     return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
 
 
+def _strided(grid: int, stride: int) -> int:
+    """Height and width behind any layer of a stride: padding by half the patch leaves every stride-th place."""
+    return math.ceil(grid / stride)
+
+
 def _scaled(channels: int, width: float) -> int:
     return max(1, round(width * channels)) if channels else 0
+
+
+def _positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, but it is {value!r}")
 
 
 def _whole(name: str, value: object, least: int) -> None:

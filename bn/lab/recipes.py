@@ -11,6 +11,7 @@ the L2 loss, nor the number of shards; those here are choices, the same for all 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+BATCH = 32  # section 4.2
 PAPER_RATE = 0.0015  # of Inception and BN-Baseline, section 4.2.2
 CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
 _SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
@@ -27,7 +28,7 @@ class Recipe:
     - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer.
     - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
     - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
-    - `watched`: how many images of the validation and test parts an evaluation looks at, 0 for all.
+    - `watched`: how many images of the validation and test parts are looked at, 0 for all.
     """
 
     dataset: str
@@ -49,7 +50,7 @@ class Recipe:
     shards: int
     precision: str  # "float32" or "bfloat16"
     watched: int
-    batch: int = 32
+    batch: int = BATCH
     momentum: float = 0.9
     weight_scale: float = 1.0
     per_activation: bool = False
@@ -73,10 +74,12 @@ class ImageSize:
 
 _SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 29 convolutions, not 71
 SIZES = {
-    ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, crops=10),
+    ("smoke", "digits"): ImageSize(
+        8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, watched=60, crops=10
+    ),
     ("cpu", "digits"): ImageSize(400, 3, 8, 1 / 16, _SHORT),
     ("cpu", "mnist"): ImageSize(1_000, 3, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
-    ("cpu", "tiny-imagenet"): ImageSize(3_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
+    ("cpu", "tiny-imagenet"): ImageSize(2_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
     ("gpu", "tiny-imagenet"): ImageSize(20_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
 }

@@ -16,7 +16,7 @@ import yaml
 import bn
 from bn.lab import claims, data, identities, inception_counts, paths, runs
 from bn.lab import inception as inception_network
-from bn.lab.experiments import PAPER_STEPS, Activations, Algorithm, Inception, Question
+from bn.lab.experiments import Activations, Algorithm, Inception, Question
 from bn.lab.train import PERCENTILES
 
 NETWORKS = ("plain", "bn")
@@ -33,7 +33,7 @@ def algorithm(ask: Algorithm) -> dict:
         "moving": [float(found[pair]["test"][-1]) for pair in pairs],
         "population": [float(found[pair]["population"]) for pair in pairs],
     }
-    return _finish("algorithm", ask, list(found.values()), {"measured": measured, "inference": inference})
+    return finish("algorithm", ask, list(found.values()), {"measured": measured, "inference": inference})
 
 
 def activations(ask: Activations) -> dict:
@@ -64,9 +64,9 @@ def activations(ask: Activations) -> dict:
         "weight_stds": list(ask.weight_stds),
         "steps": grid_steps,
         "seeds": list(grid_seeds),
-        **{name: [_numbers(finals(name, cell, "test")) for cell in cells] for name in NETWORKS},
+        **{name: [numbers(finals(name, cell, "test")) for cell in cells] for name in NETWORKS},
     }
-    return _finish("activations", ask, list(found.values()), curves | {"grid": table})
+    return finish("activations", ask, list(found.values()), curves | {"grid": table})
 
 
 def inception(ask: Inception) -> dict:
@@ -78,7 +78,7 @@ def inception(ask: Inception) -> dict:
         "measured": inception_counts.measure(rows),
         "trials": tried["trials"],
     }
-    return _finish("inception", ask, tried["found"], results)
+    return finish("inception", ask, tried["found"], results)
 
 
 def _tried(ask: Inception) -> dict:
@@ -109,19 +109,19 @@ def _network(setting, ask: Activations, found: dict) -> dict:
         "learning_rate": setting.learning_rate,
         "weight_std": setting.weight_std,
         "steps": replicas[0]["steps"].tolist(),
-        "validation": [_numbers(r["validation"]) for r in replicas],
-        "test": [_numbers(r["test"]) for r in replicas],
+        "validation": [numbers(r["validation"]) for r in replicas],
+        "test": [numbers(r["test"]) for r in replicas],
         "diverged": [None if r["finite"].all() else int(r["steps"][~r["finite"]][0]) for r in replicas],
         "unit": {"seed": ask.seeds[0], "index": unit},
         "unit_percentiles": _outer(replicas[0]["percentiles"][:, :, unit]),
         "pooled_percentiles": _outer(np.mean([r["pooled"] for r in replicas], axis=0)),
-        "drift": [_numbers(drift[:, median]) for drift in drifts],
+        "drift": [numbers(drift[:, median]) for drift in drifts],
         "drift_every": [every * setting.every for every in _EVERY],
         "drift_by_interval": [
-            _numbers([np.median(_drift(r["percentiles"], every)[:, median]) for every in _EVERY]) for r in replicas
+            numbers([np.median(_drift(r["percentiles"], every)[:, median]) for every in _EVERY]) for r in replicas
         ],
-        "mean_shift": [_numbers(abs(m1 - m0) / np.maximum(s0, s1)) for m0, m1, s0, s1 in ends],
-        "std_growth": [_numbers(s1 / s0) for _, _, s0, s1 in ends],
+        "mean_shift": [numbers(abs(m1 - m0) / np.maximum(s0, s1)) for m0, m1, s0, s1 in ends],
+        "std_growth": [numbers(s1 / s0) for _, _, s0, s1 in ends],
     }
 
 
@@ -143,23 +143,22 @@ def _typical(drift: np.ndarray) -> int:
 
 def _outer(percentiles: np.ndarray) -> list[list[float]]:
     """The 15th, 50th and 85th percentile at each evaluation, (E, 3)."""
-    return [_numbers(row) for row in percentiles[:, [PERCENTILES.index(p) for p in (15, 50, 85)]]]
+    return [numbers(row) for row in percentiles[:, [PERCENTILES.index(p) for p in (15, 50, 85)]]]
 
 
-def _numbers(values) -> list[float | None]:
+def numbers(values) -> list[float | None]:
     """Plain numbers with five significant digits; what is not finite becomes None, as JSON has no NaN."""
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(values, float)]
 
 
-def _finish(experiment: str, ask: Question, found: list[dict], results: dict) -> dict:
+def finish(experiment: str, ask: Question, found: list[dict], results: dict) -> dict:
     """Add the provenance and write the record to runs/records/."""
     metas = [run["meta"] for run in found]
-    everything = ask.steps >= PAPER_STEPS and ask.dataset == "mnist"
     record = {
         "experiment": experiment,
         "scale": ask.scale,
         "dataset": ask.dataset,
-        "papers_own_size": everything,
+        "papers_own_size": ask.papers_own_size,
         "asked": ask.as_dict(),
         "rules": _rules(metas),
         "provenance": _provenance(experiment, ask, metas),
@@ -172,9 +171,10 @@ def _finish(experiment: str, ask: Question, found: list[dict], results: dict) ->
 
 
 def _meta(checksum: str, seconds: float) -> dict:
-    """What `_finish` wants to know of a training that is too short to be kept as a run."""
+    """What `finish` wants to know of a training that is too short to be kept as a run."""
     return {
         "rules": claims.rule_digests(),
+        "code": runs.code_digest(),
         "data_sha256": checksum,
         "compiled": False,
         "trained_together": 1,
@@ -205,7 +205,7 @@ def _provenance(experiment: str, ask: Question, metas: list[dict]) -> dict:
     """Where the numbers come from, and the command that makes them again."""
     return {
         **source(),
-        "code": runs.code_digest(),
+        "code": metas[0]["code"],
         "data_sha256": metas[0]["data_sha256"],
         "devices": sorted({meta["device"] for meta in metas}),
         "versions": metas[0]["versions"],
@@ -224,7 +224,7 @@ def _wall_seconds(metas: list[dict]) -> float:
 
 
 def _command(experiment: str, ask: Question) -> str:
-    notebook = {"algorithm": "01_algorithm", "activations": "03_activations", "inception": "07_inception"}[experiment]
+    (notebook,) = (path.stem for path in sorted((paths.ROOT / "notebooks").glob(f"??_{experiment}.ipynb")))
     usual = type(ask)(scale=ask.scale, dataset=ask.dataset).as_dict()
     changed = {name: value for name, value in ask.as_dict().items() if value != usual[name]}
     asked = {"scale": ask.scale, "dataset": ask.dataset} | changed

@@ -7,6 +7,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from filelock import FileLock, Timeout
@@ -23,35 +24,36 @@ class RunError(Exception):
 
 
 def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
-    """Call `train(job, report)` for each job in a process of its own; a job reports the steps it has done.
+    """Call `train(job, report)` for each job, two at a time; a job reports the steps it has done.
 
     `train` is a function of a module, since another process must find it. Raises RunError with the first failure's
-    sentence, and then ends the other processes.
+    sentence, and then ends the other process.
     """
-    context = multiprocessing.get_context("forkserver")  # torch is imported once, and not by each worker
-    context.set_forkserver_preload([train.__module__])
-    progress = context.Array("q", len(jobs))
+    context = multiprocessing.get_context("forkserver")
+    # What takes seconds to import is imported once, and not by each worker.
+    context.set_forkserver_preload([train.__module__, "sklearn.datasets", "sklearn.model_selection"])
+    progress, taken = context.Array("q", len(jobs)), context.Value("q", 0)
     failures = context.Queue()
     # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
     folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
-    waiting, running = list(enumerate(jobs)), []
+    arguments = (train, list(jobs), taken, progress, failures, folders)
+    processes = [context.Process(target=_worker, args=arguments, daemon=True) for _ in jobs[:WORKERS]]
     try:
+        for process in processes:
+            process.start()
         with tqdm(total=sum(steps), desc=title, unit=unit, unit_scale=True, mininterval=1) as bar:
-            while waiting or running:
-                while waiting and len(running) < WORKERS:
-                    i, job = waiting.pop(0)
-                    arguments = (train, job, i, progress, failures, folders)
-                    running.append(context.Process(target=_worker, args=arguments, daemon=True))
-                    running[-1].start()
+            while processes:
                 time.sleep(0.2)
+                running = [process for process in processes if process.is_alive()]
                 done = sum(progress)
                 if done > bar.n:
                     bar.update(done - bar.n)
-                _raise_failure(failures, [p for p in running if not p.is_alive()])
-                running = [p for p in running if p.is_alive()]
+                _raise_failure(failures, [process for process in processes if process not in running])
+                processes = running
     finally:
-        for process in running:
-            process.terminate()
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
 
 
 def _raise_failure(failures, ended: list) -> None:
@@ -69,15 +71,23 @@ def _raise_failure(failures, ended: list) -> None:
     raise RunError(message)
 
 
-def _worker(train: Callable, job, i: int, progress, failures, folders: dict[str, str]) -> None:
-    """Do one job in this process; a failure becomes one sentence for the parent."""
+def _worker(train: Callable, jobs: list, taken, progress, failures, folders: dict[str, str]) -> None:
+    """Do one job after the other in this process; a failure becomes one sentence for the parent."""
     os.environ.update(folders)
     torch.set_num_threads(1)  # one thread a process: the same bytes every time, and no fight over cores
     try:
-        train(job, lambda steps: progress.__setitem__(i, steps))
+        while (i := _next(taken)) < len(jobs):
+            train(jobs[i], partial(progress.__setitem__, i))
     except Exception as error:
         failures.put(_sentence(error))
         raise SystemExit(1) from error
+
+
+def _next(taken) -> int:
+    """The number of the next job that nobody has taken."""
+    with taken.get_lock():
+        taken.value += 1
+        return taken.value - 1
 
 
 def _sentence(error: Exception) -> str:

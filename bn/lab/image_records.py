@@ -1,0 +1,121 @@
+"""Records of section 4.2: `training_speed(ask)`, `ablations(ask)` and `ensemble(ask)` answer notebooks 08, 09, 10."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from bn.lab import image_claims, image_runs, image_speed, recipes, records
+from bn.lab.experiments import Photographs
+from bn.lab.image_runs import Pair
+from bn.lab.recipes import Recipe
+
+
+def training_speed(ask: Photographs) -> dict:
+    """Figures 2 and 3: five networks and three controls, a set with equal schedules, and each at its own best rate."""
+    sweep, found = _sweep(ask, ("plain", "bn"))
+    base = ask.base(sweep["chosen"]["plain"])
+    best = {name: _swept(ask, name, sweep["chosen"][name]) for name in ("plain", "bn")}
+    parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
+    found |= image_runs.run(_pairs(ask, *parts.values()), "Figures 2 and 3")
+    results = {part: _curves(ask, found, networks) for part, networks in parts.items()}
+    results |= {"sweep": sweep, "measured": image_claims.arithmetic()}
+    results["throughput"] = image_speed.throughput(base)
+    return records.finish("training_speed", ask, list(found.values()), results)
+
+
+def ablations(ask: Photographs) -> dict:
+    """Each of the seven changes of section 4.2.1: alone on BN-Baseline, and left out of BN-x5."""
+    sweep, found = _sweep(ask, ("plain",))
+    base = ask.base(sweep["chosen"]["plain"])
+    parts = {
+        "networks": {name: recipes.networks(base)[name] for name in ("inception", "bn_baseline", "bn_x5")},
+        "alone": recipes.alone(base),
+        "left_out": recipes.left_out(base),
+        "plain": {"shuffling": recipes.changed(base, ("shuffling",))},  # does it help without BN too?
+    }
+    found |= image_runs.run(_pairs(ask, *parts.values()), "Ablations")
+    results = {part: _curves(ask, found, networks) for part, networks in parts.items()}
+    return records.finish("ablations", ask, list(found.values()), results | {"sweep": sweep})
+
+
+def ensemble(ask: Photographs) -> dict:
+    """Figure 4: one crop, many crops and six networks, top-1 and top-5; one ensemble for each seed."""
+    sweep, found = _sweep(ask, ("plain",))
+    members = recipes.members(ask.base(sweep["chosen"]["plain"]))
+    pairs = _pairs(ask, members)
+    found |= image_runs.run(pairs, "Ensemble members")
+    crops = (1, ask.size.crops)
+    predicted = {count: image_runs.predictions(pairs, count, f"{count} crops") for count in crops}
+    y = image_runs.test_images(members["member_1"]).y.numpy()
+    errors = {}
+    for count in crops:
+        by_seed = [[predicted[count][recipe, seed] for recipe in members.values()] for seed in ask.seeds]
+        errors[str(count)] = [_member_errors(probabilities, y) for probabilities in by_seed]
+    results = {
+        "members": {name: asdict(recipe) for name, recipe in members.items()},
+        "curves": _curves(ask, found, members),
+        "crops": list(crops),
+        "errors": errors,
+        "images": len(y),
+        "sweep": sweep,
+        "measured": image_claims.ensemble_arithmetic(predicted[crops[0]][pair] for pair in pairs),
+    }
+    return records.finish("ensemble", ask, list(found.values()), results)
+
+
+def _sweep(ask: Photographs, names: tuple[str, ...]) -> tuple[dict, dict[Pair, dict]]:
+    """For networks without BN and with it, the rate with the best final accuracy on validation images."""
+    if ask.learning_rate is not None:
+        return {"rates": [], "chosen": dict.fromkeys(names, ask.learning_rate)}, {}
+    rates, seeds = ask.size.rates, ask.seeds[: ask.size.sweep_seeds]
+    pairs = {(name, rate): [(_swept(ask, name, rate), seed) for seed in seeds] for name in names for rate in rates}
+    found = image_runs.run([pair for of_rate in pairs.values() for pair in of_rate], "Learning rates")
+    finals = {key: [image_claims.final(found[pair]["validation"]) for pair in value] for key, value in pairs.items()}
+    # A rate at which any seed diverged is none to choose.
+    scores = {key: float(np.nan_to_num(np.mean(values), nan=-1.0)) for key, values in finals.items()}
+    chosen = {name: max(rates, key=lambda rate: scores[name, rate]) for name in names}
+    table = {name: [records.numbers(finals[name, rate]) for rate in rates] for name in names}
+    return {"rates": list(rates), "seeds": list(seeds), "chosen": chosen, **table}, found
+
+
+def _swept(ask: Photographs, name: str, rate: float) -> Recipe:
+    """Inception, or BN with all changes of section 4.2.1, at a rate of the sweep."""
+    base = ask.base(rate)
+    return base if name == "plain" else replace(recipes.bn_x5(base), learning_rate=rate)
+
+
+def _pairs(ask: Photographs, *parts: dict[str, Recipe]) -> list[Pair]:
+    return [(recipe, seed) for part in parts for recipe in part.values() for seed in ask.seeds]
+
+
+def _curves(ask: Photographs, found: dict[Pair, dict], networks: dict[str, Recipe]) -> dict[str, dict]:
+    """Of each network its recipe, and for each seed the accuracies at each evaluation, None after a divergence."""
+    curves = {}
+    for name, recipe in networks.items():
+        steps = sorted({*range(0, recipe.steps, recipe.every), recipe.steps})
+        seeds = [found[recipe, seed] for seed in ask.seeds]
+        curves[name] = {
+            "recipe": asdict(recipe),
+            "steps": steps,
+            **{split: [_filled(run[split], len(steps)) for run in seeds] for split in ("validation", "test")},
+            "diverged": [int(run["diverged"]) if run["diverged"] >= 0 else None for run in seeds],
+            "seconds": [run["meta"]["training_seconds"] for run in seeds],
+            "parameters": seeds[0]["meta"]["parameters"],
+        }
+    return curves
+
+
+def _filled(accuracy: np.ndarray, length: int) -> list[float | None]:
+    """Evaluations that a diverged run did not come to are None."""
+    return records.numbers(np.concatenate([accuracy, np.full(length - len(accuracy), np.nan)]))
+
+
+def _member_errors(probabilities: Iterable[np.ndarray], y: np.ndarray) -> dict:
+    """Errors in percent of each member and of the mean of their class probabilities."""
+    members = list(probabilities)
+    joined = np.mean(members, axis=0)
+    return {
+        "members": [image_claims.errors(p, y) for p in members],
+        "ensemble": image_claims.errors(joined, y),
+    }

@@ -1,0 +1,147 @@
+"""The counts of the network of Figure 5 by hand, and what its notebook makes of them."""
+
+import re
+
+import pytest
+import torch
+from figure5 import BUILT, convolutions
+from torch import nn
+
+from bn.lab import claims, data, experiments, inception_counts, inception_figures, show, text
+from bn.lab.inception import FIGURE_5
+
+
+@pytest.fixture(scope="module")
+def readings():
+    return inception_counts.readings()
+
+
+@pytest.fixture(scope="module")
+def measured(readings):
+    return inception_counts.measure(readings)
+
+
+# ---- The counts ----------------------------------------------------------------------------------
+
+
+def test_parameters_and_multiply_adds_of_every_row_by_arithmetic(readings):
+    rows = {row["name"]: row for row in readings["figure 5 bn"]}
+    for name in BUILT:
+        mine = [c for c in convolutions() if c[0] == name]
+        assert rows[name]["parameters"] == sum(i * o * k * k + 2 * o for _, i, o, k, _ in mine), name
+        assert rows[name]["multiply_adds"] == sum(i * o * k * k * p * p for _, i, o, k, p in mine), name
+        assert tuple(rows[name]["shape"]) == BUILT[name]
+    assert (rows["softmax"]["parameters"], rows["softmax"]["multiply_adds"]) == (1_025_000, 1_024_000)
+
+
+def test_narrowed_projections_make_the_printed_channels(readings):
+    assert [row["shape"][0] for row in readings["narrowed"][:-1]] == [row.channels for row in FIGURE_5]
+
+
+def test_the_depth_of_every_row_by_hand(readings):
+    assert [row["depth"] for row in readings["figure 5 bn"]] == [1, 0, 2, 0, *[3] * 10, 0, 1]
+
+
+def test_the_longest_path_counts_the_longer_branch():
+    deep = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))
+    x = torch.randn(1, 2, 4, 4)
+    joined = torch.cat([deep(x), nn.Conv2d(2, 2, 1)(x), x], 1)
+    assert inception_counts.weight_layers(x) == 0
+    assert inception_counts.weight_layers(joined) == 2
+    assert inception_counts.weight_layers(nn.Linear(6, 2)(joined.mean((2, 3)))) == 3
+
+
+def test_every_claim_by_hand(measured):
+    found = {claim: {name: value for name, (value,) in values.items()} for claim, values in measured.items()}
+    weights = sum(i * o * k * k for _, i, o, k, _ in convolutions())
+    most = weights + 2 * sum(o for _, _, o, _, _ in convolutions()) + 1_025_000
+    assert found["inception-params"]["missing"] == 13_600_000 - most
+    assert found["inception-5x5-split"] == {"larger_kernels": 0, "widest": 256}
+    assert found["no-fc-layers"] == {"others": 0, "outputs": 1000}
+    assert found["bn-all-nonlinearities"] == {"without_bn": 0, "layers": len(convolutions()), "changed": 0}
+    assert found["app-depth9"] == {"deeper": 9}
+    assert found["app-28x28-modules"] == {"before": 2, "after": 3}
+    assert found["app-pooling"] == {"kinds": 2, "between": 0, "astray": 0}
+    assert found["fig5-channel-sums"] == {"differ": 2, "modules": 10, "built": 3, "narrowed": 0}
+    separable = 7 * 7 * 3 * 8 + 3 * 8 * 64
+    saved = (7 * 7 * 3 * 64 - separable) * 112 * 112
+    expected = {"saved": saved, "kept_more": 3 * 8 * 112 * 112, "weights": 9408, "weights_separable": separable}
+    assert found["app-separable-first"] == expected
+
+
+def test_what_replacing_the_5x5_costs_by_arithmetic(measured):
+    """GoogLeNet's nine modules: two 3×3 of width c after r reduced channels, in the place of one 5×5."""
+    fives = [(16, 32), (32, 96), (16, 48), (24, 64), (24, 64), (32, 64), (32, 128), (32, 128), (48, 128)]
+    more = sum(9 * r * c + 9 * c * c + c - 25 * r * c for r, c in fives)
+    (growth,) = measured["app-cost"]["parameters_same"]
+    assert growth == pytest.approx(100 * more / 6_998_552)
+
+
+REFUTED = {"inception-5x5-split", "inception-params", "app-cost", "fig5-channel-sums"}
+
+
+def test_the_verdicts(measured):
+    assert set(measured) == {name for name, claim in claims.ledger().items() if claim["experiment"] == "inception"}
+    record = {"scale": "smoke", "papers_own_size": False, "rules": claims.rule_digests(), "measured": measured}
+    verdicts = {name: claims.judge(name, record).verdict for name in measured}
+    assert verdicts == {name: "not" if name in REFUTED else "verified" for name in measured}
+
+
+def test_a_trial_is_the_same_again_and_its_loss_falls():
+    split = data.load("digits").train
+    options = {"width": 1 / 16, "size": 8}
+    first, again = (inception_counts.trial(split, 4, 2, **options) for _ in range(2))
+    assert {k: v for k, v in first.items() if k != "seconds"} == {k: v for k, v in again.items() if k != "seconds"}
+    assert first["after"] < first["before"] and first["reached"] == 1.0
+    assert inception_counts.trial(split, 5, 2, **options)["before"] != first["before"]
+
+
+# ---- What the notebook shows ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def record(readings, measured):
+    trial = {"parameters": 1, "multiply_adds": 2, "before": 2.3, "after": 2.1, "reached": 1.0}
+    provenance = {"version": "0", "commit": "0" * 10, "dirty": False, "code": "", "data_sha256": "", "devices": []}
+    provenance |= {"versions": {}, "compiled": [], "seeds": [0], "runs": 1, "training_seconds": 0}
+    provenance |= {"finished": "", "command": ""}
+    return {
+        "scale": "smoke",
+        "dataset": "digits",
+        "papers_own_size": False,
+        "asked": {"steps": 3, "seeds": [0]},
+        "rules": claims.rule_digests(),
+        "rows": readings["figure 5 bn"],
+        "totals": inception_counts.totals(readings),
+        "measured": measured,
+        "trials": {"plain": [trial] * 2, "bn": [trial] * 2},
+        "provenance": provenance,
+    }
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_table_marks_what_differs_and_nothing_else(record, language):
+    html = inception_figures.table(record, language).data
+    marks = [re.sub("<[^>]*>", "", mark).split()[-1] for mark in re.findall("<mark>.*?</mark>", html)]
+    assert marks == ["2", "14×14×576", "14×14×608", "14×14×608", "7×7×1056"]
+    assert html.count("<tr>") == 1 + len(FIGURE_5)
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_every_claim_and_figure_speaks_both_languages(record, language):
+    shown = (
+        show.cards(record, list(record["measured"]), language).data + inception_figures.trials(record, language).data
+    )
+    for draw in (inception_figures.rows, inception_figures.readings):
+        drawing = draw(record, language)
+        assert len(drawing.panels) == 2 and all(alt for _, alt in drawing.panels)
+        shown += drawing.title + drawing.note
+    assert not re.search(r"[{}]", re.sub("<[^>]*>", "", shown))
+    assert bool(re.search("[\u0621-\u064a]", shown)) is (language == "ar")
+    assert set(record["measured"]) <= set(text.FOUND)
+
+
+def test_the_question_refuses_what_the_network_would():
+    for name, value, allowed in (("width", 0, "above 0"), ("pixels", 7, "at least 8"), ("pixels", 14.0, "at least 8")):
+        with pytest.raises(experiments.ParameterError, match=f"{name} must be .*{allowed}"):
+            experiments.Inception(scale="smoke", dataset="digits", **{name: value})
