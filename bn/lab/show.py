@@ -273,7 +273,8 @@ def _interval(estimate: Estimate, digits: int, scale: float = 1, unit: str = "")
 
 def _size(record: dict, language: str) -> str:
     asked = record["asked"]
-    images = pick(SIZES[record["dataset"]], language)
+    pixels = number(f"{asked['pixels']}×{asked['pixels']}") if "pixels" in asked else ""
+    images = pick(SIZES[record["dataset"]], language).format(pixels=pixels)
     numbers = {"steps": number(asked["steps"]), "seeds": number(len(asked["seeds"])), "images": f"<bdi>{images}</bdi>"}
     return pick(SIZES["own" if record["papers_own_size"] else "smaller"], language).format(**numbers)
 

@@ -3,7 +3,7 @@
 Figures take their words from here because an executed notebook's output cannot be translated afterwards.
 """
 
-from bn.lab import inception_text, kernel_text
+from bn.lab import change_text, inception_text, kernel_text, speed_text
 
 WORDS = {
     "plain": ("plain", "عادية"),
@@ -79,8 +79,8 @@ VERDICTS = {
 # What stands under every figure: which images, how many steps and seeds, and whether that is the paper's own size.
 SIZES = {
     "own": (
-        "MNIST, {steps} steps, {seeds} seeds: the paper's own size.",
-        "<bdi>MNIST</bdi>، عدد الخطوات {steps}، عدد البذور {seeds}: بالحجم نفسه الذي في الورقة.",
+        "{images}, {steps} steps, {seeds} seeds: the paper's own size.",
+        "{images}، عدد الخطوات {steps}، عدد البذور {seeds}: بالحجم نفسه الذي في الورقة.",
     ),
     "smaller": (
         "Small scale, not the paper's experiment: {images}, {steps} steps, {seeds} seeds.",
@@ -88,6 +88,8 @@ SIZES = {
     ),
     "digits": ("scikit-learn's digits", "صور الأرقام من scikit-learn"),
     "mnist": ("MNIST", "MNIST"),
+    "tiny-imagenet": ("Tiny ImageNet, {pixels} pixels", "Tiny ImageNet بدقة {pixels} بكسل"),
+    "imagenet": ("ImageNet, {pixels} pixels", "ImageNet بدقة {pixels} بكسل"),
 }
 
 TITLES = {
@@ -223,10 +225,11 @@ ESTIMATES = {
     "std_growth": ("growth of the standard deviation", "نمو الانحراف المعياري"),
 }
 
-WORDS |= inception_text.WORDS | kernel_text.WORDS
-TITLES |= inception_text.TITLES | kernel_text.TITLES
+for _part in (inception_text, kernel_text, speed_text, change_text):
+    WORDS |= _part.WORDS
+    TITLES |= _part.TITLES
+    ESTIMATES |= getattr(_part, "ESTIMATES", {})
 FOUND |= inception_text.FOUND
-ESTIMATES |= inception_text.ESTIMATES
 
 
 def words(language: str):
