@@ -18,14 +18,17 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUES = ROOT / "book" / "locale" / "ar" / "LC_MESSAGES"
 PAGES = sorted(p.stem for p in [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
-SMOKE = ["--config", "scale=smoke", "out=build/smoke"]
+SMOKE = ["--config", "scale=smoke", "dataset=digits", "out=build/smoke"]  # the runs of `smoke_records`, too
 
 
 def snakemake(*arguments: str) -> subprocess.CompletedProcess:
-    """Run Snakemake with the tools of this Python; no lock, so that a `make book` may run beside it."""
+    """Run Snakemake with the tools of this Python; no lock, so that a `make book` may run beside it.
+
+    Two notebooks at once: at smoke scale they hardly train, and mostly import.
+    """
     tools = Path(sys.executable).parent
     return subprocess.run(
-        [tools / "snakemake", "--cores", "2", "--nolock", *arguments],
+        [tools / "snakemake", "--set-threads", "notebook=1", "--cores", "2", "--nolock", *arguments],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
         text=True,

@@ -22,6 +22,7 @@ TOLERANCE = {torch.float64: 1e-7, torch.float32: 2e-5, torch.bfloat16: 2e-2, tor
 EPS = 0.05  # large, so that leaving it out somewhere cannot hide in the rounding
 FUSED = [(None, False), ("relu", False), ("relu", True), (None, True)]
 fused = pytest.mark.parametrize(("activation", "residual"), FUSED, ids=["bn", "relu", "add-relu", "add"])
+pytestmark = pytest.mark.usefixtures("quick_interpreter")
 
 
 @pytest.fixture(params=SCHEDULES)
@@ -95,15 +96,15 @@ def test_the_reference_backend_is_algorithm_1():
 
 @fused
 @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
-@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "nhwc"])
-def test_kernels_against_float64(schedule, channels_last, training, activation, residual):
+@pytest.mark.parametrize("layout", ["nchw", "nhwc", "nc"])
+def test_kernels_against_float64(schedule, layout, training, activation, residual):
     torch.manual_seed(0)
     # Channels of three tiles or more where a slice has two; more than the tile's examples, places and channels.
-    for shape in ((24, 2, 9, 9), (600, 2)) if schedule == "window" else ((9, 5, 7, 3), (20, 3)):
-        made = inputs(shape, channels_last=channels_last)
-        got, y, dx = outcome("triton", made, training, activation, residual)
-        close(got, truth(made, training, activation, residual), TOLERANCE[torch.float32])
-        assert y.stride() == dx.stride() == made[0].stride()
+    images, features = ((24, 2, 9, 9), (600, 2)) if schedule == "window" else ((9, 3, 7, 3), (20, 3))
+    made = inputs(features if layout == "nc" else images, channels_last=layout == "nhwc")
+    got, y, dx = outcome("triton", made, training, activation, residual)
+    close(got, truth(made, training, activation, residual), TOLERANCE[torch.float32])
+    assert y.stride() == dx.stride() == made[0].stride()
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])
@@ -122,7 +123,8 @@ def test_every_type_and_rank(backend, dtype, shape):
 @given(st.data())
 def test_any_shape_stride_type_and_layout(data):
     draw = data.draw
-    shape = draw(st.tuples(st.integers(1, 7), st.integers(1, 40), *[st.integers(1, 6)] * draw(st.integers(0, 3))))
+    shapes = st.tuples(st.integers(1, 7), st.integers(1, 40), *[st.integers(1, 6)] * draw(st.integers(0, 3)))
+    shape = draw(shapes.filter(lambda shape: math.prod(shape) <= 3_000))  # the interpreter is slow
     if math.prod(shape) == shape[1]:
         shape = (2, *shape[1:])
     torch.manual_seed(draw(st.integers(0, 99)))
@@ -186,13 +188,13 @@ def test_large_mean_small_deviation(resident, mean, std, channels_last, monkeypa
     """sigma, recovered from the running variance; a bare E[x^2] - E[x]^2 in float32 loses it altogether."""
     monkeypatch.setattr(launch, "RESIDENT", 2**20 if resident else 0)
     torch.manual_seed(4)
-    x = (torch.randn(16, 4, 28, 28, dtype=torch.float64) * std + mean).float()
+    x = (torch.randn(16, 2, 28, 28, dtype=torch.float64) * std + mean).float()
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     want = x.double().var((0, 2, 3)).sqrt()
 
     def error(backend):
-        running = torch.zeros(4, device=DEVICE), torch.zeros(4, device=DEVICE)
+        running = torch.zeros(2, device=DEVICE), torch.zeros(2, device=DEVICE)
         batch_norm(x.to(DEVICE), *running, training=True, momentum=1.0, backend=backend)
         return (running[1].double().cpu().sqrt() / want - 1).abs().max()
 

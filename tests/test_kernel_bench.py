@@ -165,12 +165,15 @@ def test_without_cuda_a_gpu_is_refused_in_one_sentence(fresh_runs):
     assert not fresh_runs.exists()
 
 
-def test_the_command_line():
-    command = [sys.executable, "-m", "bn.lab.kernel_bench"]
-    shown = subprocess.run([*command, "--help"], capture_output=True, text=True)
-    assert shown.returncode == 0 and "--quick" in shown.stdout
-    wrong = subprocess.run([*command, "--minutes", "-1"], capture_output=True, text=True)
+def test_the_command_line(monkeypatch, capsys):
+    wrong = subprocess.run(
+        [sys.executable, "-m", "bn.lab.kernel_bench", "--minutes", "-1"], capture_output=True, text=True
+    )
     assert wrong.returncode == 2 and "--minutes must be more than 0, but it is -1" in wrong.stderr
+    monkeypatch.setattr(sys, "argv", ["kernel_bench", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        kernel_bench.main()
+    assert ended.value.code == 0 and "--quick" in capsys.readouterr().out
 
 
 # ---- Showing ---------------------------------------------------------------------------------------

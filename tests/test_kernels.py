@@ -14,6 +14,7 @@ from bn import kernels, launch, tiles
 from bn.functional import batch_norm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+pytestmark = pytest.mark.usefixtures("quick_interpreter")
 
 
 @triton.jit
