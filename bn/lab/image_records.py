@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from bn.lab import image_claims, image_runs, image_speed, recipes, records
+from bn.lab import image_claims, image_runs, image_speed, recipes, records, train_images
 from bn.lab.experiments import Photographs
 from bn.lab.image_runs import Pair
 from bn.lab.recipes import Recipe
@@ -17,7 +17,7 @@ def training_speed(ask: Photographs) -> dict:
     base = ask.base(sweep["chosen"]["plain"])
     best = {name: _swept(ask, name, sweep["chosen"][name]) for name in ("plain", "bn")}
     parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
-    found |= image_runs.run(_pairs(ask, *parts.values()), "Figures 2 and 3")
+    found |= _run(ask, _pairs(ask, *parts.values()), "Figures 2 and 3")
     results = {part: _curves(ask, found, networks) for part, networks in parts.items()}
     results |= {"sweep": sweep, "measured": image_claims.arithmetic()}
     results["throughput"] = image_speed.throughput(base)
@@ -34,7 +34,7 @@ def ablations(ask: Photographs) -> dict:
         "left_out": recipes.left_out(base),
         "plain": {"shuffling": recipes.changed(base, ("shuffling",))},  # does it help without BN too?
     }
-    found |= image_runs.run(_pairs(ask, *parts.values()), "Ablations")
+    found |= _run(ask, _pairs(ask, *parts.values()), "Ablations")
     results = {part: _curves(ask, found, networks) for part, networks in parts.items()}
     return records.finish("ablations", ask, list(found.values()), results | {"sweep": sweep})
 
@@ -44,7 +44,7 @@ def ensemble(ask: Photographs) -> dict:
     sweep, found = _sweep(ask, ("plain",))
     members = recipes.members(ask.base(sweep["chosen"]["plain"]))
     pairs = _pairs(ask, members)
-    found |= image_runs.run(pairs, "Ensemble members")
+    found |= _run(ask, pairs, "Ensemble members")
     crops = (1, ask.size.crops)
     predicted = {count: image_runs.predictions(pairs, count, f"{count} crops") for count in crops}
     y = image_runs.test_images(members["member_1"]).y.numpy()
@@ -70,13 +70,20 @@ def _sweep(ask: Photographs, names: tuple[str, ...]) -> tuple[dict, dict[Pair, d
         return {"rates": [], "chosen": dict.fromkeys(names, ask.learning_rate)}, {}
     rates, seeds = ask.size.rates, ask.seeds[: ask.size.sweep_seeds]
     pairs = {(name, rate): [(_swept(ask, name, rate), seed) for seed in seeds] for name in names for rate in rates}
-    found = image_runs.run([pair for of_rate in pairs.values() for pair in of_rate], "Learning rates")
+    found = _run(ask, [pair for of_rate in pairs.values() for pair in of_rate], "Learning rates")
     finals = {key: [image_claims.final(found[pair]["validation"]) for pair in value] for key, value in pairs.items()}
     # A rate at which any seed diverged is none to choose.
     scores = {key: float(np.nan_to_num(np.mean(values), nan=-1.0)) for key, values in finals.items()}
     chosen = {name: max(rates, key=lambda rate: scores[name, rate]) for name in names}
     table = {name: [records.numbers(finals[name, rate]) for rate in rates] for name in names}
     return {"rates": list(rates), "seeds": list(seeds), "chosen": chosen, **table}, found
+
+
+def _run(ask: Photographs, pairs: list[Pair], title: str) -> dict[Pair, dict]:
+    """Finished runs. A notebook does not start those of scale paper, but says how to."""
+    if ask.scale == "paper":
+        train_images.expect_finished(ask, pairs)
+    return image_runs.run(pairs, title)
 
 
 def _swept(ask: Photographs, name: str, rate: float) -> Recipe:

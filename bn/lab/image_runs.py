@@ -28,7 +28,8 @@ from bn.lab.recipes import Recipe
 Pair = tuple[Recipe, int]
 _CODE = (bn.lab.augment, bn.lab.image_train, bn.lab.images, bn.lab.inception)  # a change in these retrains
 _CHUNK = 500  # images at once in prediction
-SAVE_EVERY = 10  # seconds of training between two checkpoints
+SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation
+SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
 
 
 def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
@@ -54,31 +55,71 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
     path = run_file(*pair)
     first = not dist.is_initialized() or dist.get_rank() == 0
     with workers.lock(path.stem) if first else nullcontext():
-        if path.exists():
+        if _of_the_first(path.exists()):
             return
         recipe, seed = pair
-        trainer = ImageTrainer(recipe, seed, _images(recipe), device(), synchronized)
+        trainer = _Trainer(recipe, seed, _images(recipe), _numbered(device()), synchronized)
         checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
-        if checkpoint.exists():
+        if _of_the_first(checkpoint.exists()):
             trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
-        saved = time.monotonic()
+        if dist.is_initialized():
+            dist.barrier()  # before the first process may write another checkpoint
+        saved = evaluated = time.monotonic()
+
+        def save(seconds: float) -> None:
+            nonlocal saved
+            runs.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
+            saved = time.monotonic()
+
+        def after_step() -> None:
+            report(trainer.step)
+            now = time.monotonic()
+            # After a divergence no more: who goes on from before it finds it at the same step again.
+            if first and now - saved >= SAVE_BETWEEN and trainer.finite():
+                save(now - evaluated)
 
         def after_evaluation(trainer: ImageTrainer) -> None:
-            nonlocal saved
+            nonlocal evaluated
             if first and time.monotonic() - saved >= SAVE_EVERY:
-                runs.save(_asked(pair) | trainer.state(), checkpoint)
-                saved = time.monotonic()
+                save(0.0)
             report(trainer.step)
             workers.end_if_orphaned()
+            evaluated = time.monotonic()
 
         report(trainer.step)
+        trainer.after_step = after_step
         trainer.run(after_evaluation)
         if first:
             runs.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
             arrays = trainer.curves() | {"diverged": np.array(trainer.diverged)}
-            runs.write_arrays(path, arrays, _meta(trainer))
+            runs.write_arrays(path, arrays, _meta(trainer) | {"synchronized": synchronized})
             checkpoint.unlink(missing_ok=True)
         report(recipe.steps)
+
+
+class _Trainer(ImageTrainer):
+    """Calls `after_step` between evaluations too."""
+
+    def advance(self) -> None:
+        super().advance()
+        self.after_step()
+
+    def finite(self) -> bool:
+        """Whether the loss has been so in all steps of this process; waits for the device."""
+        return int(self._bad) < 0
+
+
+def _of_the_first(found: bool) -> bool:
+    """What the first process of a group found: later ones may look when it has already written."""
+    told = [found]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told)
+    return told[0]
+
+
+def _numbered(device: str) -> str:
+    """The device with its number: a thread that reads ahead would otherwise mean the machine's first GPU."""
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
 def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
