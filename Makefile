@@ -12,7 +12,7 @@ CONFIG := $(foreach name,scale dataset seeds steps,$(if $($(name)),$(name)=$($(n
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
-	@echo "make data    fetch MNIST into data/, or where BN_DATA points"
+	@echo "make data    fetch MNIST into data/, or where BN_DATA points; dataset=tiny-imagenet fetches that"
 	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"
 	@echo "make bench-gpu   on a machine with CUDA: measure the kernels, for book/records/kernels/gpu.json"
 	@echo "make serve   show the book at http://localhost:8000"
@@ -30,7 +30,7 @@ test: $(BIN)/ready
 	pytest
 
 data: $(BIN)/ready
-	python -m bn.lab.data
+	python -m bn.lab.fetch $(dataset)
 
 bench: $(BIN)/ready
 	python -m bn.lab.kernel_bench

@@ -160,12 +160,13 @@ def test_the_expected_files_are_mnists_own():
         assert sizes[f"{part}-labels-idx1-ubyte"] == 8 + n
 
 
-def test_without_a_network_the_download_fails_without_a_traceback(tmp_path):
-    """The only door to the network is `python -m bn.lab.data`; here that door leads to a proxy that is not there."""
+@pytest.mark.parametrize("name", ["mnist", "tiny-imagenet"])
+def test_without_a_network_the_download_fails_without_a_traceback(name, tmp_path):
+    """The only door to the network is `make data`; here that door leads to a proxy that is not there."""
     closed = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
-    command = [sys.executable, "-m", "bn.lab.data"]
+    command = [sys.executable, "-m", "bn.lab.fetch", name]
     environment = {**os.environ, **closed, "BN_DATA": str(tmp_path)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode != 0
-    assert "MNIST could not be fetched: " in result.stderr
+    assert f"{name} could not be fetched: " in result.stderr
     assert "Traceback" not in result.stderr
