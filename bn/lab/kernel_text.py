@@ -71,7 +71,7 @@ WORDS = {
     ),
 }
 
-VERDICTS = {"met": ("met", "تحقَّق"), "notmet": ("not met", "لم يتحقق"), "notrun": ("not run", "لم يُختبَر")}
+VERDICTS = {"met": ("met", "تحقَّق"), "notmet": ("not met", "لم يتحقق"), "notrun": ("not run", "لم يُختبَر")}
 
 TITLES = {
     "speedup": (

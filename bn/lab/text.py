@@ -73,7 +73,7 @@ VERDICTS = {
     "reproduced": ("reproduced", "أُعيد إنتاجه"),
     "smaller": ("reproduced at smaller scale", "أُعيد إنتاجه بحجم أصغر"),
     "not": ("not reproduced", "لم يُعَد إنتاجه"),
-    "notrun": ("not run", "لم يُختبَر"),
+    "notrun": ("not run", "لم\u00a0يُختبَر"),
 }
 
 # What stands under every figure: which images, how many steps and seeds, and whether that is the paper's own size.
