@@ -9,7 +9,7 @@ from hypothesis import settings
 if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
     os.environ["TRITON_INTERPRET"] = "1"
 
-from bn.lab import experiments, records
+from bn.lab import experiments, image_records, records
 from bn.lab.data import Data, Split
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
@@ -66,6 +66,9 @@ def smoke_records(shared_runs):
         "algorithm": records.algorithm(experiments.Algorithm(scale="smoke", dataset="digits")),
         "activations": records.activations(experiments.Activations(scale="smoke", dataset="digits")),
         "inception": records.inception(experiments.Inception(scale="smoke", dataset="digits")),
+        "training_speed": image_records.training_speed(experiments.Photographs(scale="smoke", dataset="digits")),
+        "ablations": image_records.ablations(experiments.Photographs(scale="smoke", dataset="digits")),
+        "ensemble": image_records.ensemble(experiments.Photographs(scale="smoke", dataset="digits")),
     }
 
 

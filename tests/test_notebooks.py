@@ -18,10 +18,18 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from test_book import ROOT, SMOKE, snakemake
 
-from bn.lab.experiments import Activations, Algorithm, Inception, Kernels, ParameterError
+from bn.lab.experiments import Activations, Algorithm, Inception, Kernels, ParameterError, Photographs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-QUESTIONS = {"01_algorithm": Algorithm, "03_activations": Activations, "07_inception": Inception, "11_kernels": Kernels}
+QUESTIONS = {
+    "01_algorithm": Algorithm,
+    "03_activations": Activations,
+    "07_inception": Inception,
+    "08_training_speed": Photographs,
+    "09_ablations": Photographs,
+    "10_ensemble": Photographs,
+    "11_kernels": Kernels,
+}
 TINY = {"scale": "smoke", "dataset": "digits"}
 STARTED = time.time()  # before any notebook of this session
 ARABIC = re.compile("[\u0621-\u064a]{2,}")

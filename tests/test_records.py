@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from papermill.cli import NoDatesSafeLoader, papermill
 
-from bn.lab import claims, data, experiments, paths, records, runs
-from bn.lab.experiments import Activations, Algorithm, Inception
+from bn.lab import claims, data, experiments, image_runs, paths, records, runs
+from bn.lab.experiments import Activations, Algorithm, Inception, Photographs
 from bn.lab.train import PERCENTILES
 
 PROVENANCE = {
@@ -34,6 +34,25 @@ PROVENANCE = {
 COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
 
 
+QUESTIONS = {
+    "algorithm": Algorithm,
+    "activations": Activations,
+    "inception": Inception,
+    "training_speed": Photographs,
+    "ablations": Photographs,
+    "ensemble": Photographs,
+}
+# Two seeds, and one of them in a sweep of two rates, of which one is the baseline's: counted once.
+RUNS = {
+    "algorithm": 2,
+    "activations": 4 + 8 + 4,
+    "inception": 4,
+    "training_speed": 2 * 8 + 2 * 4 + (1 + 2) + 1,  # of the six of equal schedules, two are among the eight
+    "ablations": 2 * 3 + 2 * 7 + 2 * 7 + 2 + 1,
+    "ensemble": 2 * 6 + 2,
+}
+
+
 def strict(text: str) -> dict:
     """JSON as the standard has it: without NaN and Infinity."""
 
@@ -46,13 +65,13 @@ def strict(text: str) -> dict:
 # ---- What a record holds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("experiment", ["algorithm", "activations", "inception"])
+@pytest.mark.parametrize("experiment", QUESTIONS)
 def test_a_record_is_read_back_as_it_was(experiment, smoke_records):
     path = paths.runs() / "records" / f"{experiment}-smoke-digits.json"
     assert strict(path.read_text("utf-8")) == records.read(path) == smoke_records[experiment]
 
 
-@pytest.mark.parametrize("experiment", ["algorithm", "activations", "inception"])
+@pytest.mark.parametrize("experiment", QUESTIONS)
 def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     record = smoke_records[experiment]
     p = record["provenance"]
@@ -60,10 +79,15 @@ def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     assert (record["experiment"], record["scale"], record["dataset"]) == (experiment, "smoke", "digits")
     assert record["rules"] == claims.rule_digests()
     assert record["papers_own_size"] is False
-    assert p["code"] == runs.code_digest() and p["seeds"] == record["asked"]["seeds"] == [0, 1]
+    assert p["code"] == code_digest(experiment) and p["seeds"] == record["asked"]["seeds"] == [0, 1]
     assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
     assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
-    assert p["runs"] == {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}[experiment] - shared_runs(record)
+    assert p["runs"] == RUNS[experiment] - shared_runs(record)
+
+
+def code_digest(experiment: str) -> str:
+    """Of the code that trains now."""
+    return (image_runs if QUESTIONS[experiment] is Photographs else runs).code_digest()
 
 
 def shared_runs(record: dict) -> int:
@@ -185,9 +209,10 @@ def test_a_record_of_the_book_is_in_order(path):
     assert set(p) == PROVENANCE
     assert (record["experiment"], record["scale"]) == (path.parent.name, path.stem)
     assert p["dirty"] is False, "made from files that were not committed"
+    assert p["code"] == code_digest(record["experiment"]), "made by other code than is here: make it again"
     assert re.fullmatch(r"[0-9a-f]{10}", p["commit"])
     assert record == records.committed(f"{path.parent.name}/{path.stem}")
-    kind = {"algorithm": Algorithm, "activations": Activations, "inception": Inception}[record["experiment"]]
+    kind = QUESTIONS[record["experiment"]]
     assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
 
 

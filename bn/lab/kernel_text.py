@@ -49,7 +49,7 @@ WORDS = {
         "Not run at this scale; the larger ones take the step.",
         "لم تُختبَر الخطوة بهذا الحجم من التشغيل، وإنما تُختبَر بالأحجام الأكبر.",
     ),
-    "not possible": ("not run", "لم يُختبَر"),
+    "not possible": ("not run", "لم يُختبَر"),
     "naive": ("E[x²] − E[x]² in float32", "<bdi>E[x²] − E[x]²</bdi> بدقة <bdi>float32</bdi>"),
     "torch NCHW": ("torch, NCHW", "<bdi>torch, NCHW</bdi>"),
     "torch NHWC": ("torch, NHWC", "<bdi>torch, NHWC</bdi>"),
