@@ -70,7 +70,7 @@ def _sweep(ask: Photographs, names: tuple[str, ...]) -> tuple[dict, dict[Pair, d
         return {"rates": [], "chosen": dict.fromkeys(names, ask.learning_rate)}, {}
     rates, seeds = ask.size.rates, ask.seeds[: ask.size.sweep_seeds]
     pairs = {(name, rate): [(_swept(ask, name, rate), seed) for seed in seeds] for name in names for rate in rates}
-    found = _run(ask, [pair for of_rate in pairs.values() for pair in of_rate], "Learning rates")
+    found = image_runs.run([pair for of_rate in pairs.values() for pair in of_rate], "Learning rates")
     finals = {key: [image_claims.final(found[pair]["validation"]) for pair in value] for key, value in pairs.items()}
     # A rate at which any seed diverged is none to choose.
     scores = {key: float(np.nan_to_num(np.mean(values), nan=-1.0)) for key, values in finals.items()}
@@ -89,7 +89,7 @@ def _run(ask: Photographs, pairs: list[Pair], title: str) -> dict[Pair, dict]:
 def _swept(ask: Photographs, name: str, rate: float) -> Recipe:
     """Inception, or BN with all changes of section 4.2.1, at a rate of the sweep."""
     base = ask.base(rate)
-    return base if name == "plain" else replace(recipes.bn_x5(base), learning_rate=rate)
+    return base if name == "plain" else replace(recipes.bn_x5(base), learning_rate=base.learning_rate)
 
 
 def _pairs(ask: Photographs, *parts: dict[str, Recipe]) -> list[Pair]:

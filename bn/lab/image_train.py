@@ -24,6 +24,7 @@ from bn.lab.recipes import Recipe
 
 _CHUNK = 500  # images at once outside training
 _FOR_STATISTICS = 10_000  # training images from which mean and standard deviation of the colours are taken
+_LOOK = 1_000  # steps between two looks at whether the loss is still finite
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -115,13 +116,22 @@ class ImageTrainer:
             raise _out_of_memory(error, self.recipe) or error from None
 
     def _stretch(self) -> None:
-        """The steps up to the next evaluation, and the word of all processes on whether the loss is still finite."""
+        """The steps up to the next evaluation, or to where a divergence is noticed."""
         every = self.recipe.every
-        for _ in range(self.step, min(self.step - self.step % every + every, self.recipe.steps)):
-            self.advance()
+        end = min(self.step - self.step % every + every, self.recipe.steps)
+        while self.step < end and self.diverged < 0:
+            for _ in range(min(_LOOK, end - self.step)):
+                self.advance()
+            self.diverged = self._divergence()
+
+    def _divergence(self) -> int:
+        """The first step whose loss was not finite in any process, or -1; waits for the device."""
         if self.ranks > 1:
-            dist.all_reduce(self._bad, dist.ReduceOp.MAX)
-        self.diverged = int(self._bad)  # waits for the device
+            never = torch.iinfo(torch.int64).max
+            first = torch.where(self._bad < 0, never, self._bad)
+            dist.all_reduce(first, dist.ReduceOp.MIN)
+            self._bad.copy_(torch.where(first == never, -1, first))
+        return int(self._bad)
 
     def _evaluate(self, after: Callable[["ImageTrainer"], None]) -> None:
         """Append the step and both accuracies to the log; a network that diverged has none."""
@@ -258,7 +268,8 @@ class _Graph:
             return
         if self.graph is None:
             self.graph, self.x, self.y = torch.cuda.CUDAGraph(), x.clone(), y.clone()
-            with torch.cuda.graph(self.graph):  # records the step and does not take it
+            # Records the step and does not take it. The thread that reads ahead may go on meanwhile.
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 self.step(self.x, self.y)
         self.x.copy_(x)
         self.y.copy_(y)

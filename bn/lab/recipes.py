@@ -79,8 +79,8 @@ SIZES = {
     ),
     ("cpu", "digits"): ImageSize(400, 3, 8, 1 / 16, _SHORT),
     ("cpu", "mnist"): ImageSize(1_000, 3, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
-    ("cpu", "tiny-imagenet"): ImageSize(1_000, 3, 16, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
-    ("gpu", "tiny-imagenet"): ImageSize(20_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
+    ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
+    ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
 }
 DATASETS = {"smoke": "digits", "cpu": "digits", "gpu": "tiny-imagenet", "paper": "imagenet"}  # of `auto`
