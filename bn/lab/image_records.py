@@ -1,14 +1,23 @@
-"""Records of section 4.2: `training_speed(ask)`, `ablations(ask)` and `ensemble(ask)` answer notebooks 08, 09, 10."""
+"""Records of section 4.2: `training_speed(ask)`, `ablations(ask)` and `ensemble(ask)` answer notebooks 08, 09, 10.
 
+Without a notebook, for a machine that has no papermill (it goes on where an earlier call ended):
+
+    timeout 10m python -m bn.lab.image_records training_speed --scale gpu
+"""
+
+import argparse
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from bn.lab import image_claims, image_runs, image_speed, recipes, records, train_images
-from bn.lab.experiments import Photographs
+from bn.lab import image_claims, image_runs, image_speed, paths, recipes, records, train_images
+from bn.lab.data import DataError
+from bn.lab.experiments import ParameterError, Photographs
 from bn.lab.image_runs import Pair
+from bn.lab.image_train import TrainingError
 from bn.lab.recipes import Recipe
+from bn.lab.workers import RunError
 
 
 def training_speed(ask: Photographs) -> dict:
@@ -126,3 +135,22 @@ def _member_errors(probabilities: Iterable[np.ndarray], y: np.ndarray) -> dict:
         "members": [image_claims.errors(p, y) for p in members],
         "ensemble": image_claims.errors(joined, y),
     }
+
+
+def main() -> None:
+    """Train what is missing of one notebook's networks and write its record to runs/records."""
+    answers = {answer.__name__: answer for answer in (training_speed, ablations, ensemble)}
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("experiment", choices=answers)
+    parser.add_argument("--scale", default="cpu")
+    parser.add_argument("--dataset", default="auto")
+    options = parser.parse_args()
+    try:
+        record = answers[options.experiment](Photographs(scale=options.scale, dataset=options.dataset))
+    except (ParameterError, DataError, TrainingError, RunError) as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"{options.experiment}-{record['scale']}-{record['dataset']}.json is written to {paths.runs() / 'records'}")
+
+
+if __name__ == "__main__":
+    main()
