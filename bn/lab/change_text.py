@@ -2,24 +2,23 @@
 
 WORDS = {
     "change": ("Change", "التغيير"),
-    "what changes": ("What changes", "ما يتغيَّر"),
     "change rate": ("Learning rate", "معدل التعلم"),
     "change dropout": ("Dropout", "الإسقاط العشوائي"),
     "change l2": ("Weight of the L2 loss", "وزن خسارة L2"),
     "change decay": ("Decay of the rate", "تخفيض معدل التعلم"),
     "change lrn": ("LRN", "تطبيع الاستجابة المحلي"),
-    "change shuffling": ("Within-shard shuffling", "الخلط داخل الشرائح"),
+    "change shuffling": ("Within-shard shuffling", "الخلط داخل الشريحة"),
     "change distortion": ("Photometric distortion", "التحويرات الفوتومترية"),
     "from to": ("{} → {}", "\u200f{} ← {}"),  # read from right to left, the arrow points to the left
-    "times as fast": ("{} times as fast", "\u200fأسرع {} مرات"),
+    "times as fast": ("{} times as fast", "\u200fأسرع بمقدار {} أضعاف"),
     "panel alone": ("(a) Alone: added to BN-Baseline", "(أ) منفردًا: ما يضيفه إلى BN-Baseline"),
     "panel left out": ("(b) Left out: lost by BN-x5", "(ب) محذوفًا: ما تخسره BN-x5 من غيره"),
     "points gained": ("points of accuracy (right: it helps)", "نقاط من الدقة (إلى اليمين: التغيير نافع)"),
-    "diverged": ("diverged ({})", "تباعدت ({})"),
-    "alone": ("alone", "منفردًا"),
-    "left out": ("left out", "محذوفًا"),
-    "accuracy of": ("Final test accuracy, %: {}", "دقة الاختبار النهائية، <bdi>%</bdi>: {}"),
-    "steps of": ("Steps to Inception's best accuracy: {}", "الخطوات حتى أفضل دقة بلغتها <bdi>Inception</bdi>: {}"),
+    "diverged of": ("diverged ({})", "تباعدت ({})"),
+    "alone accuracy": ("Alone: accuracy, %", "منفردًا: الدقة، <bdi>%</bdi>"),
+    "alone steps": ("Alone: steps", "منفردًا: الخطوات"),
+    "left out accuracy": ("Left out: accuracy, %", "محذوفًا: الدقة، <bdi>%</bdi>"),
+    "left out steps": ("Left out: steps", "محذوفًا: الخطوات"),
     "for comparison": ("For comparison", "للمقارنة"),
     "ours": ("Measured here, not on ImageNet", "ما قيس هنا، وليس على <bdi>ImageNet</bdi>"),
     "ours imagenet": ("Measured here, on ImageNet", "ما قيس هنا على <bdi>ImageNet</bdi>"),
@@ -48,22 +47,25 @@ WORDS = {
     "percent of images": ("% of the test images", "نسبة من صور الاختبار، \u2066%\u2069"),
     "one crop": ("one crop", "اقتصاص واحد"),
     "many crops": ("{} crops", "عدد الاقتصاصات {}"),
-    "ensemble": ("all six", "الست معًا"),
+    "all six": ("all six", "الست معًا"),
     "member": ("Network", "الشبكة"),
     "dropout of": ("Dropout", "الإسقاط العشوائي"),
     "first weights": ("First weights", "الأوزان الأولية"),
     "last bn": ("BN of the last module", "<bdi>BN</bdi> في الكتلة الأخيرة"),
     "per feature map": ("per feature map", "لكل خريطة ميزات"),
     "per activation": ("per activation", "لكل تنشيط"),
+    "bn per activation": ("BN per activation", "\u200fBN لكل تنشيط"),
     "final error": ("Final test error, %", "خطأ الاختبار النهائي، <bdi>%</bdi>"),
 }
 
 TITLES = {
     "changes": (
-        "Made alone, {alone} of the {all} changes raise the accuracy, {alone_clear} of them clearly; made last, "
-        "{left_out} do, {left_out_clear} clearly.",
-        "إذا أُجري كل تغيير منفردًا رفع الدقةَ من التغييرات، وعددها {all}، ما عدده {alone}، وبوضوح {alone_clear}؛ وإذا "
-        "أُجري كل منها بعد البقية رفعها {left_out}، وبوضوح {left_out_clear}.",
+        "Made alone, {alone_up} of the {all} changes raise the accuracy ({alone_up_clear} clearly) and {alone_down} "
+        "lower it ({alone_down_clear} clearly); made after all others, {left_out_up} raise it ({left_out_up_clear} "
+        "clearly) and {left_out_down} lower it ({left_out_down_clear} clearly).",
+        "إذا أُجري كل تغيير منفردًا رفع الدقةَ {alone_up} من أصل {all} ({alone_up_clear} بوضوح) وخفضها {alone_down} "
+        "({alone_down_clear} بوضوح)؛ وإذا أُجري بعد التغييرات الأخرى كلها رفعها {left_out_up} ({left_out_up_clear} "
+        "بوضوح) وخفضها {left_out_down} ({left_out_down_clear} بوضوح).",
     ),
     "changes note": (
         "Dots: the seeds. Marks: their mean with its {interval} interval, blue where it leaves out zero, which is what "
@@ -78,11 +80,17 @@ TITLES = {
         "Of the {runs} runs behind the panels, {diverged} diverged.",
         "عدد عمليات التشغيل وراء اللوحتين {runs}، وعدد ما تباعد منها {diverged}.",
     ),
+    "changes table note": (
+        "Accuracy: final, on test images. Steps: to Inception's best accuracy on validation images, {target}. Both "
+        "are means over seeds with their {interval} intervals; BN-Baseline was cut off after as many steps.",
+        "الدقة: دقة الاختبار النهائية. الخطوات: حتى أفضل دقة تحقق بلغتها <bdi>Inception</bdi>، وهي {target}. والقيم "
+        "متوسطات على البذور مع فترات الثقة {interval}؛ وقُطعت <bdi>BN-Baseline</bdi> بعد العدد نفسه من الخطوات.",
+    ),
     "shuffling": (
-        "Shuffling gives BN-x5 {bn} points of final test accuracy, and the network without BN {plain}: {more} more "
-        "with BN. The paper's value is about one point.",
-        "يضيف الخلط إلى <bdi>BN-x5</bdi> من نقاط دقة الاختبار النهائية {bn}، وإلى الشبكة من غير <bdi>BN</bdi> {plain}؛ "
-        "فالفرق لصالح <bdi>BN</bdi> هو {more}. والقيمة في الورقة نحو نقطة واحدة.",
+        "Points of final test accuracy that shuffling adds: {bn} to BN-x5, {plain} to the network without BN; the "
+        "first less the second, {more}. In the paper, about one point with BN.",
+        "ما يضيفه الخلط إلى دقة الاختبار النهائية بالنقاط المئوية: {bn} مع <bdi>BN-x5</bdi>، و{plain} مع الشبكة من غير "
+        "<bdi>BN</bdi>؛ والأول مطروحًا منه الثاني {more}. والقيمة في الورقة نحو نقطة واحدة مع <bdi>BN</bdi>.",
     ),
     "undefined": ("no number, since a network diverged", "بلا عدد، لأن إحدى الشبكات تباعدت"),
     "figure 4 ours": (
@@ -92,10 +100,10 @@ TITLES = {
         "وما للشبكة الواحدة هو متوسط الست. وخمسة توقعات عشوائية بين أصناف عددها {classes} تخطئ {chance}.",
     ),
     "figure 4 diverged": (
-        "{diverged} of the {all} networks diverged: such a network, and every six that it belongs to, is counted wrong "
-        "on every image.",
-        "عدد ما تباعد من الشبكات {diverged}، وعددها كلها {all}: وكل شبكة منها، وكل مجموعة نماذج تضمها، تُعَدّ مخطئة في "
-        "الصور جميعها.",
+        "{diverged} of the {all} networks diverged and have no error here; for the claims, such a network and every "
+        "six that it belongs to are wrong on every image.",
+        "عدد ما تباعد من الشبكات {diverged}، وعددها كلها {all}، ولا خطأ لها هنا؛ وعند الحكم على العبارات تُعَدّ كل شبكة "
+        "منها، وكل مجموعة نماذج تضمها، مخطئة في الصور جميعها.",
     ),
     "figure 4 theirs": (
         "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "
@@ -109,6 +117,10 @@ TITLES = {
         "average {mean}; on one crop it misses {single}.",
         "باقتصاصات عددها {crops} تخطئ الشبكات الست معًا في {ensemble} من الصور، وأفضلها في {best}، والواحدة منها في "
         "المتوسط في {mean}؛ وباقتصاص واحد تخطئ الواحدة في {single}.",
+    ),
+    "gain diverged": (
+        "In {seeds} of the seeds a network diverged: the six have no error on {crops} crops.",
+        "تباعدت شبكة واحدة على الأقل في {seeds} من البذور: فلا خطأ للست معًا باقتصاصات عددها {crops}.",
     ),
     "gain note": (
         "Dots: the seeds, each with six networks of its own. Marks: their mean.",

@@ -54,21 +54,21 @@ def ensemble(ask: Photographs) -> dict:
     members = recipes.members(ask.base(sweep["chosen"]["plain"]))
     pairs = _pairs(ask, members)
     found |= _run(ask, pairs, "Ensemble members")
-    crops = (1, ask.size.crops)
-    predicted = {count: image_runs.predictions(pairs, count, f"{count} crops") for count in crops}
     y = image_runs.test_images(members["member_1"]).y.numpy()
-    errors = {}
-    for count in crops:
+    predicted, errors = {}, {}
+    for crops in (1, ask.size.crops):
+        count = image_runs.views_of(ask.dataset, crops)
+        predicted[count] = image_runs.predictions(pairs, crops, f"{count} crops")
         by_seed = [[predicted[count][recipe, seed] for recipe in members.values()] for seed in ask.seeds]
         errors[str(count)] = [_member_errors(probabilities, y) for probabilities in by_seed]
     results = {
         "members": {name: asdict(recipe) for name, recipe in members.items()},
         "curves": _curves(ask, found, members),
-        "crops": list(crops),
+        "crops": list(predicted),
         "errors": errors,
         "images": len(y),
         "sweep": sweep,
-        "measured": image_claims.ensemble_arithmetic(predicted[crops[0]][pair] for pair in pairs),
+        "measured": image_claims.ensemble_arithmetic(predicted[1].values()),
     }
     return records.finish("ensemble", ask, list(found.values()), results)
 

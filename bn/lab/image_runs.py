@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,9 @@ def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -
     jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
     missing = [job for job in jobs if not _prediction_file(*job).exists()]
     if missing:
-        size = len(test_images(missing[0][0][0]).y)
-        workers.in_processes(predict, missing, [size * crops] * len(missing), title, unit="image")
+        recipe = missing[0][0][0]
+        size = len(test_images(recipe).y) * views_of(recipe.dataset, crops)
+        workers.in_processes(predict, missing, [size] * len(missing), title, unit="image")
     return {pair: np.load(_prediction_file(pair, crops)) for pair, _ in jobs}
 
 
@@ -158,14 +160,19 @@ def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images
     recipe, seed = pair
     trainer = ImageTrainer(recipe, seed, _images(recipe), device())
     trainer.net.load_state_dict(load_checkpoint(run_file(*pair).with_suffix(".pt"), pair, trainer.device)["net"])
-    chunks, done = [], 0
+    chunks, done, count = [], 0, views_of(recipe.dataset, crops)
     for x in trainer.watched["test"].x.split(_CHUNK):
-        views = augment.crops(x.to(trainer.device), crops)
-        chunks.append(sum(trainer.probabilities(view) for view in views).div(crops).cpu())
-        done += crops * len(x)
+        views = islice(augment.crops(x.to(trainer.device), crops), 0, None, crops // count)
+        chunks.append(sum(trainer.probabilities(view) for view in views).div(count).cpu())
+        done += count * len(x)
         report(done)
     with runs.whole_or_not(_prediction_file(pair, crops)) as file:
         np.save(file, torch.cat(chunks).numpy())
+
+
+def views_of(dataset: str, crops: int) -> int:
+    """How many of an image's crops are used: digits, which were not trained on mirrored, leave every second one out."""
+    return crops if crops == 1 or dataset in images.PHOTOGRAPHS else crops // 2
 
 
 def test_images(recipe: Recipe) -> Split:
@@ -187,7 +194,7 @@ def run_file(recipe: Recipe, seed: int) -> Path:
 
 def _prediction_file(pair: Pair, crops: int) -> Path:
     path = run_file(*pair)
-    return path.with_name(f"{path.stem}-{crops}crops.npy")
+    return path.with_name(f"{path.stem}-{views_of(pair[0].dataset, crops)}crops.npy")
 
 
 @cache

@@ -244,7 +244,9 @@ def _scientific(value: float) -> str:
 
 
 def _bare(value: float) -> str:
-    """0.984, 3.0×10⁻¹⁶: plain digits where they are few, a power of ten where they are many."""
+    """0.984, 3.0×10⁻¹⁶: plain digits where they are few, a power of ten where they are many; a dash for none."""
+    if math.isnan(value):
+        return "–"
     if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
     mantissa, exponent = f"{value:.1e}".split("e")
