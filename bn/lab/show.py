@@ -147,7 +147,7 @@ def found(claim_id: str, language: str) -> str:
 
 def _found(claim_id: str, verdict: Verdict, record: dict | None, language: str) -> str:
     """What was measured, in a sentence or line by line; of a claim about training also the size of the run."""
-    if record is None:
+    if record is None or not verdict.conditions:  # not run, or not at the scale that decides
         return ""
     if claim_id in FOUND:
         estimates = claims.estimate(claim_id, record)

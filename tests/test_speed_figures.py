@@ -1,0 +1,240 @@
+"""The figures and tables of notebook 08, from a made-up record whose numbers are known beforehand."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from bn.lab import show, speed_figures
+from bn.lab.image_claims import PAPER
+
+DRAWINGS = (speed_figures.figure2, speed_figures.equal, speed_figures.sweep)
+TABLES = (speed_figures.figure3, speed_figures.equal_table, speed_figures.best, speed_figures.throughput)
+LOW, EVERY = 0.1, 10
+each_language = pytest.mark.parametrize("language", ["en", "ar"])
+
+
+def network(evaluations: int, level: float, starts: list[int], rate: float = 0.01, diverged=(None, None)) -> dict:
+    """Two seeds that stay at `LOW` and are at `level` from evaluation `starts[seed]` on, until they diverge.
+
+    Of five evaluations three are then at `level` two evaluations later: there the running median jumps.
+    """
+    steps = [EVERY * k for k in range(evaluations)]
+    seeds = [
+        [None if end is not None and step >= end else level if k >= start else LOW for k, step in enumerate(steps)]
+        for start, end in zip(starts, diverged, strict=True)
+    ]
+    found = {"recipe": {"learning_rate": rate, "classes": 10}, "steps": steps, "diverged": list(diverged)}
+    return found | {"validation": seeds, "test": copy.deepcopy(seeds)}
+
+
+@pytest.fixture
+def record() -> dict:
+    """Inception is at its best, 40%, after 70 and 80 steps; BN-x5 is there after 20 and 30: 75 / 25 = 3 times sooner.
+
+    BN-Baseline gets there in one seed, BN with sigmoids in none; without BN one seed or both diverge.
+    """
+    never = 99
+    inception, bn_x5 = network(11, 0.4, [5, 6]), network(6, 0.5, [0, 1], 0.05)
+    return {
+        "experiment": "training_speed",
+        "scale": "cpu",
+        "dataset": "digits",
+        "papers_own_size": False,
+        "asked": {"steps": 100, "seeds": [0, 1], "pixels": 8, "batch": 32},
+        "provenance": {
+            **{"version": "0.1", "commit": "abc", "dirty": False, "devices": ["CPU"], "versions": {}, "seeds": [0, 1]},
+            **{"compiled": [False], "runs": 2, "training_seconds": 1, "finished": "today", "code": "c"},
+            **{"data_sha256": "d", "command": "papermill"},
+        },
+        "networks": {
+            "inception": inception,
+            "bn_baseline": network(11, 0.42, [3, never]),
+            "bn_x5": bn_x5,
+            "bn_x30": network(6, 0.6, [1, 1], 0.3),
+            "bn_x5_sigmoid": network(6, 0.3, [2, 2], 0.05),
+            "plain_x5": network(11, 0.3, [0, 0], 0.05, (30, None)),
+            "plain_x30": network(11, 0.3, [never, never], 0.3, (10, 10)),
+            "sigmoid": network(11, LOW, [0, 0]),
+        },
+        "equal": {
+            "plain_x1": network(6, 0.3, [0, 0]),
+            "plain_x5": network(6, 0.2, [0, 0], 0.05),
+            "plain_x30": network(6, 0.2, [0, 0], 0.3, (None, 20)),
+            "bn_x1": network(6, 0.45, [0, 0]),
+            "bn_x5": bn_x5,
+            "bn_x30": network(6, 0.35, [0, 0], 0.3),
+        },
+        "best": {"plain": inception, "bn": network(6, 0.55, [0, 0], 0.03)},
+        "sweep": {
+            **{"rates": [0.003, 0.01, 0.03], "seeds": [0, 1], "chosen": {"plain": 0.01, "bn": 0.03}},
+            **{"plain": [[0.2, 0.2], [0.4, 0.4], [0.3, None]], "bn": [[0.3, 0.3], [0.4, 0.4], [0.5, 0.5]]},
+        },
+        "throughput": {
+            name: {
+                **{"steps_per_second": speed, "images_per_second": round(32 * speed)},
+                **{"eager_steps_per_second": speed / 2, "ratio": 2.0, "range": [1.9, 2.2]},
+            }
+            for name, speed in (("inception", 12.0), ("bn_x5", 8.0))
+        },
+    }
+
+
+def all_html(record: dict, language: str) -> str:
+    drawings = [show.figure(draw(record, language), record, language) for draw in DRAWINGS]
+    return "".join(html.data for html in [*drawings, *(table(record, language) for table in TABLES)])
+
+
+def shown(html: str) -> str:
+    """What a reader sees and what a screen reader says, provenance aside."""
+    soup = BeautifulSoup(html, "html.parser")
+    labels = " ".join(svg["aria-label"] for svg in soup.select("svg"))
+    for hidden in soup.select("svg, .bn-provenance"):
+        hidden.decompose()
+    return f"{labels} {soup.get_text(' ')}"
+
+
+def plain(html: str) -> str:
+    return re.sub(r"<[^>]*>", "", html)
+
+
+def cells(html: str) -> dict[str, list[str]]:
+    """The cells of each row, by the first of them."""
+    rows = [[cell.get_text() for cell in row.select("td")] for row in BeautifulSoup(html, "html.parser").select("tr")]
+    return {name: rest for name, *rest in filter(None, rows)}
+
+
+@each_language
+def test_everything_is_drawn_in_its_language_and_nothing_is_said_to_be_nan(record, language):
+    html = all_html(record, language)
+    assert html.count("<svg") == 6
+    assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
+    names = {"Inception", "BN", "Baseline", "x5", "x30", "Sigmoid", "scikit", "learn", "CPU", "float32"}
+    if language == "ar":
+        assert set(re.findall(r"[A-Za-z]\w+", shown(html))) <= names
+    else:
+        assert not re.search(r"[\u0600-\u06ff]", shown(html))
+
+
+def test_the_title_of_figure_2_counts_the_steps(record):
+    title = plain(speed_figures.figure2(record, "en").title)
+    assert title == "BN-x5 comes to Inception's best accuracy, 40.0%, after 25 steps; Inception itself after 75."
+
+
+def test_the_title_of_figure_2_says_when_bn_x5_never_gets_there(record):
+    record["networks"]["bn_x5"] = network(6, 0.3, [0, 0])
+    title = plain(speed_figures.figure2(record, "en").title)
+    assert title.startswith("Of the 4 networks with BN, 1 come to Inception's best accuracy, 40.0%, in every seed;")
+    assert "does not come" in plain(speed_figures.figure3(record, "en").data)
+
+
+@each_language
+def test_an_inception_that_diverges_at_once_is_no_opponent(record, language):
+    """It can happen at a rate that is given by hand."""
+    lost = network(11, 0.4, [5, 6], diverged=(None, 0))
+    record["networks"]["inception"] = record["best"]["plain"] = lost
+    html = all_html(record, language)
+    assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
+    assert html.count("there is nothing to compare with" if language == "en" else "فلا دقة تُقارَن بها") == 4
+
+
+def test_figure_3_has_our_numbers_beside_the_papers(record):
+    html = speed_figures.figure3(record, "en").data
+    rows = cells(html)
+    assert "Inception takes 3 times as many steps as BN-x5 to its own best accuracy; in the paper 14.76" in plain(html)
+    assert [row[4] for row in rows.values()][:5] == ["1", "2.33", "14.76", "11.48", "never"]
+    assert [row[7] for row in rows.values()][:5] == [str(PAPER[name][1]) for name in speed_figures.FIVE]
+    assert [row[1] for row in rows.values()][:6] == ["0.0015", "0.0015", "0.0075", "0.045", "0.0075", "0.0075"]
+    assert rows["BN-x5"][2].startswith("25 [") and rows["BN-x5"][3].startswith("3.00 [")
+    assert rows["BN-x5"][6].startswith("50.0 [") and rows["BN-x5"][8].startswith("50.0 [")
+    assert len([name for name in rows if "(control)" in name]) == 3
+
+
+def test_never_and_diverged_are_words_with_the_number_of_seeds(record):
+    rows = cells(speed_figures.figure3(record, "en").data)
+    assert rows["BN-Baseline"][2:4] == ["never (1/2)", "never (1/2)"]
+    assert rows["BN-x5-Sigmoid"][2] == rows["Inception, sigmoids (control)"][2] == "never (2/2)"
+    assert rows["Inception ×5 (control)"][-1] == "diverged (1/2)"
+    assert rows["Inception ×30 (control)"][-1] == "diverged (2/2)"
+
+
+def test_no_interval_of_an_accuracy_leaves_what_is_possible(record):
+    """Two seeds far apart have a t-interval wider than the scale."""
+    rows = cells(speed_figures.figure3(record, "en").data)
+    assert rows["BN-Baseline"][6] == "26.0 [0.0, 100.0]"  # 0.42 and 0.1; the half width is 12.7 × 16
+
+
+def test_a_cross_stands_where_a_seed_diverges_and_the_other_goes_on(record):
+    (_, _), (controls, alt) = speed_figures.figure2(record, "en").panels
+    lines = controls.axes[0].get_lines()
+    crosses = [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines if line.get_marker() == "x"]
+    assert crosses == [(30, 0.3), (10, LOW), (10, LOW)]
+    (going,) = (line for line in lines if line.get_label() == "Inception ×5")
+    assert np.asarray(going.get_ydata()) == pytest.approx([0.3] * 11)
+    assert "diverged \u20661/2\u2069" in alt and "A cross" in speed_figures.figure2(record, "en").note
+    assert "A cross" not in speed_figures.figure2(whole(record), "en").note
+
+
+def whole(record: dict) -> dict:
+    """The record with no divergence."""
+    for name in speed_figures.CONTROLS:
+        record["networks"][name] = network(11, 0.3, [0, 0])
+    return record
+
+
+@pytest.mark.parametrize("draw", [speed_figures.figure2, speed_figures.equal])
+def test_panels_that_are_compared_have_the_same_axes(record, draw):
+    axes = [figure.axes[0] for figure, _ in draw(record, "en").panels]
+    assert axes[0].get_ylim() == axes[1].get_ylim() and axes[0].get_xlim() == axes[1].get_xlim()
+
+
+def test_the_mark_stands_on_the_target_at_the_mean_steps(record):
+    (figure, _), _ = speed_figures.figure2(record, "en").panels
+    points = {line.get_marker(): line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1}
+    found = {mark: (line.get_xdata()[0], line.get_ydata()[0]) for mark, line in points.items()}
+    assert found == {"o": (75, 0.4), "D": (25, 0.4), "^": (30, 0.4)}  # the other two are not there in both seeds
+
+
+def test_equal_schedules_are_told_apart_by_their_final_accuracies(record):
+    title = plain(speed_figures.equal(record, "en").title)
+    assert title.endswith("45.0%, 50.0%, 35.0% with BN; 30.0%, 20.0%, diverged (1/2) without.")
+    html = plain(speed_figures.equal_table(record, "en").data)
+    assert "in every seed at ×1, ×5 the rate" in html
+
+
+def test_the_sweep_names_the_chosen_rates_and_warns_at_its_end(record):
+    drawing = speed_figures.sweep(record, "en")
+    assert plain(drawing.title) == "The best rate is 0.01 for Inception and 0.03 for BN with all changes: 3 times that."
+    assert "At the end of the sweep: 0.03." in plain(drawing.note)
+    record["sweep"]["chosen"]["bn"] = 0.01
+    assert "At the end" not in speed_figures.sweep(record, "en").note
+
+
+@each_language
+def test_a_given_rate_is_said_to_be_given(record, language):
+    record["sweep"] = {"rates": [], "chosen": {"plain": 0.02, "bn": 0.02}}
+    drawing = speed_figures.sweep(record, language)
+    assert len(drawing.panels) == 1 and "0.02" in drawing.title
+    assert "there was no sweep" in drawing.title or language == "ar"
+
+
+def test_each_at_its_own_best_is_compared_with_inception(record):
+    """BN is there after 20 steps: the running median needs three evaluations."""
+    assert "Inception takes 3.75 times as many steps as BN" in plain(speed_figures.best(record, "en").data)
+
+
+def test_the_price_of_a_step_is_told(record):
+    html = speed_figures.throughput(record, "en").data
+    assert "A step of BN-x5 takes 1.5 times as long here" in plain(html)
+    assert cells(html)["BN-x5"] == ["8", "256", "4", "2 [1.9, 2.2]"]
+
+
+def test_a_single_seed_has_no_interval(record):
+    for part in ("networks", "equal", "best"):
+        for found in record[part].values():
+            for key in ("validation", "test", "diverged"):
+                found[key] = found[key][:1]
+    assert cells(speed_figures.figure3(record, "en").data)["BN-x5"][2:4] == ["20", "3.50"]  # 70 / 20
+    assert len(speed_figures.figure2(record, "en").panels) == 2
