@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bn.lab import data, experiments
-from bn.lab.experiments import Activations, Algorithm, ParameterError, Question
+from bn.lab.experiments import Activations, Algorithm, ParameterError, Photographs, Question
 
 NOT_WHOLE = [True, "5", 5.0, [5], -1, 0]
 NOT_POSITIVE = [0, -0.5, 0.0, math.nan, math.inf, "0.5", True, [0.5]]
@@ -126,3 +126,73 @@ def test_the_questions_are_frozen_and_take_names_only():
         Algorithm(dataset="digits").m = 3
     with pytest.raises(TypeError):
         Algorithm("cpu")
+
+
+# ---- Section 4.2 ---------------------------------------------------------------------------------
+
+BAD_PHOTOGRAPHS = [
+    *[("batch", value, "at least 2") for value in (*NOT_WHOLE, 1, None)],
+    *[("pixels", value, "at least 8") for value in (*NOT_WHOLE, 7)],
+    *[(name, value, "above 0") for name in ("learning_rate", "width") for value in NOT_POSITIVE],
+    ("dataset", "cifar", "'auto', 'digits', 'mnist', 'tiny-imagenet', 'imagenet'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), BAD_PHOTOGRAPHS, ids=repr)
+def test_a_wrong_value_for_photographs_is_refused(name, value, allowed):
+    with pytest.raises(ParameterError) as caught:
+        Photographs(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(name) and allowed in message and repr(value) in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "pixels", "seeds"),
+    [
+        ("smoke", "digits", 8, 2),
+        ("cpu", "digits", 8, 3),
+        ("gpu", "tiny-imagenet", 64, 3),
+        ("paper", "imagenet", 224, 1),
+    ],
+)
+def test_each_scale_has_its_own_images(scale, dataset, pixels, seeds):
+    ask = Photographs(scale=scale)
+    assert (ask.dataset, ask.pixels, ask.seeds) == (dataset, pixels, tuple(range(seeds)))
+    assert Photographs(scale=scale, dataset=dataset, language="ar").as_dict() == ask.as_dict()
+    assert ask.papers_own_size == (scale == "paper")
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "allowed"),
+    [
+        ("smoke", "mnist", "digits"),
+        ("cpu", "imagenet", "digits, mnist, tiny-imagenet"),
+        ("paper", "digits", "imagenet"),
+    ],
+)
+def test_images_that_do_not_go_with_a_scale_are_refused(scale, dataset, allowed):
+    words = f"^at scale '{scale}' the data set must be one of {allowed}, but it is {dataset}$"
+    with pytest.raises(ParameterError, match=words):
+        Photographs(scale=scale, dataset=dataset)
+
+
+def test_the_rate_is_the_papers_at_its_own_size_and_else_that_of_a_sweep():
+    assert Photographs(scale="paper").learning_rate == 0.0015
+    assert Photographs(scale="paper", learning_rate=0.01).learning_rate == 0.01
+    assert Photographs(scale="cpu").learning_rate is None
+    base = Photographs(scale="paper").base(0.0015)
+    assert (base.steps, base.batch, base.learning_rate) == (31_000_000, 32, 0.0015)
+
+
+def test_what_is_asked_of_photographs_reaches_the_recipe():
+    """Four times the mini-batch: a quarter of the steps, and four times the rate."""
+    ask = Photographs(scale="cpu", dataset="digits", width=0.5, pixels=12, batch=128, steps=200, learning_rate=0.02)
+    base = ask.base(ask.learning_rate)
+    assert (base.dataset, base.width, base.pixels, base.batch, base.steps) == ("digits", 0.5, 12, 128, 50)
+    assert base.learning_rate == pytest.approx(0.08) and ask.steps == 200
+
+
+@pytest.mark.parametrize("less", [{"steps": 1_000}, {"width": 0.25}, {"pixels": 64}])
+def test_a_smaller_network_or_training_is_not_the_papers_own_size(less):
+    assert not Photographs(scale="paper", **less).papers_own_size
+    assert Photographs(scale="paper", batch=256).papers_own_size  # as many images

@@ -102,8 +102,8 @@ TITLES = {
     "figure 4 diverged": (
         "{diverged} of the {all} networks diverged and have no error here; for the claims, such a network and every "
         "six that it belongs to are wrong on every image.",
-        "عدد ما تباعد من الشبكات {diverged}، وعددها كلها {all}، ولا خطأ لها هنا؛ وعند الحكم على العبارات تُعَدّ كل شبكة "
-        "منها، وكل مجموعة نماذج تضمها، مخطئة في الصور جميعها.",
+        "عدد ما تباعد من الشبكات {diverged}، وعددها كلها {all}، ولا خطأ لها هنا؛ وعند الحكم على الادعاءات تُعَدّ كل "
+        "شبكة منها، وكل مجموعة نماذج تضمها، مخطئة في الصور جميعها.",
     ),
     "figure 4 theirs": (
         "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "

@@ -264,8 +264,9 @@ class Photographs(Question):
 
     @property
     def papers_own_size(self) -> bool:
-        """Whether ImageNet is trained on for as long as in the paper."""
-        return self.scale == "paper" and self.steps >= self.size.steps
+        """Whether the paper's network is trained on ImageNet for as long as in the paper."""
+        whole = (self.width, self.pixels) == (self.size.width, self.size.pixels)
+        return self.scale == "paper" and whole and self.steps >= self.size.steps
 
     def base(self, learning_rate: float) -> recipes.Recipe:
         """Inception at this question's size, from which all other networks follow."""

@@ -73,7 +73,7 @@ def steps_reaching(network: dict, accuracy: float, whole: bool = False) -> list[
 def speed_up(record: dict, name: str, share: float = 1.0) -> Estimate:
     """How many times fewer steps than Inception a network needs to Inception's best accuracy, or to a share of it.
 
-    NaN where a seed never gets there.
+    NaN where a seed of either never gets there.
     """
     base, network, level = record["networks"]["inception"], record["networks"][name], share * target(record)
     reference = steps_to_own_peak(base) if share == 1 else steps_reaching(base, level, whole=True)
@@ -81,7 +81,8 @@ def speed_up(record: dict, name: str, share: float = 1.0) -> Estimate:
 
 
 def _ratio(numerators: list[float], denominators: list[float]) -> Estimate:
-    if not np.isfinite(denominators).all() or not any(denominators):
+    # Of the numerators too: an Inception that diverged at once has no best accuracy to be compared with.
+    if not np.isfinite([numerators, denominators]).all() or not any(denominators):
         return Estimate(math.nan, math.nan, math.nan, len(denominators))
     return ratio_with_interval(numerators, denominators)
 
@@ -177,11 +178,10 @@ def gain_alone(record: dict, change: str) -> Estimate:
 
 def cut(network: dict, record: dict, change: str) -> dict:
     """A network's evaluations up to the last step of the run with a change alone."""
-    steps = record["alone"][change]["steps"]
-    kept = len(steps)
-    return (
-        network | {name: [seed[:kept] for seed in network[name]] for name in ("validation", "test")} | {"steps": steps}
-    )
+    last = record["alone"][change]["steps"][-1]
+    kept = sum(step <= last for step in network["steps"])
+    both = {name: [seed[:kept] for seed in network[name]] for name in ("validation", "test")}
+    return network | both | {"steps": network["steps"][:kept]}
 
 
 def speed_of(record: dict, change: str) -> Estimate:
