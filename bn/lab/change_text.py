@@ -38,8 +38,8 @@ WORDS = {
     "paper multicrop": ("BN-Inception, many crops", "<bdi>BN-Inception</bdi>، اقتصاصات متعددة"),
     "paper ensemble": ("BN-Inception, ensemble", "<bdi>BN-Inception</bdi>، مجموعة نماذج"),
     "prior googlenet": ("GoogLeNet, ensemble", "<bdi>GoogLeNet</bdi>، مجموعة نماذج"),
-    "prior deep image low": ("Deep Image, low resolution", "<bdi>Deep Image</bdi>، دقة عرض منخفضة"),
-    "prior deep image high": ("Deep Image, high resolution", "<bdi>Deep Image</bdi>، دقة عرض عالية"),
+    "prior deep image low": ("Deep Image, low resolution", "<bdi>Deep Image</bdi>، بكسلات أقل"),
+    "prior deep image high": ("Deep Image, high resolution", "<bdi>Deep Image</bdi>، بكسلات أكثر"),
     "prior deep image ensemble": ("Deep Image, ensemble", "<bdi>Deep Image</bdi>، مجموعة نماذج"),
     "variable": ("variable", "متغيِّرة"),
     "error top-1": ("(a) Top-1 error", "(أ) خطأ \u2066top-1\u2069"),
@@ -84,7 +84,7 @@ TITLES = {
         "Accuracy: final, on test images. Steps: to Inception's best accuracy on validation images, {target}. Both "
         "are means over seeds with their {interval} intervals; BN-Baseline was cut off after as many steps.",
         "الدقة: دقة الاختبار النهائية. الخطوات: حتى أفضل دقة تحقق بلغتها <bdi>Inception</bdi>، وهي {target}. والقيم "
-        "متوسطات على البذور مع فترات الثقة {interval}؛ وقُطعت <bdi>BN-Baseline</bdi> بعد العدد نفسه من الخطوات.",
+        "متوسطات على البذور مع فترات الثقة {interval}؛ وقُطع تدريب <bdi>BN-Baseline</bdi> بعد العدد نفسه من الخطوات.",
     ),
     "shuffling": (
         "Points of final test accuracy that shuffling adds: {bn} to BN-x5, {plain} to the network without BN; the "
@@ -97,13 +97,14 @@ TITLES = {
         "Errors in percent of {images} test images, mean over the {seeds} seeds with its {interval} interval; of one "
         "network, the mean of the six. Five guesses by chance among {classes} classes miss {chance}.",
         "نسب الخطأ على صور الاختبار، وعددها {images}، بالمتوسط على البذور، وعددها {seeds}، مع فترة الثقة {interval}؛ "
-        "وما للشبكة الواحدة هو متوسط الست. وخمسة توقعات عشوائية بين أصناف عددها {classes} تخطئ {chance}.",
+        "وقيمة الشبكة الواحدة هي متوسط الست. وخمسة توقعات عشوائية بين أصناف عددها {classes} تخطئ في {chance} من "
+        "الصور.",
     ),
     "figure 4 diverged": (
         "{diverged} of the {all} networks diverged and have no error here; for the claims, such a network and every "
         "six that it belongs to are wrong on every image.",
-        "عدد ما تباعد من الشبكات {diverged}، وعددها كلها {all}، ولا خطأ لها هنا؛ وعند الحكم على الادعاءات تُعَدّ كل "
-        "شبكة منها، وكل مجموعة نماذج تضمها، مخطئة في الصور جميعها.",
+        "عدد ما تباعد من الشبكات {diverged} من أصل {all}، ولا يُحسب له خطأ هنا؛ وعند الحكم على الادعاءات تُعَدّ كل شبكة "
+        "تباعدت، وكل مجموعة نماذج تضمها، مخطئة في الصور جميعها.",
     ),
     "figure 4 theirs": (
         "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "
@@ -120,7 +121,7 @@ TITLES = {
     ),
     "gain diverged": (
         "In {seeds} of the seeds a network diverged: the six have no error on {crops} crops.",
-        "تباعدت شبكة واحدة على الأقل في {seeds} من البذور: فلا خطأ للست معًا باقتصاصات عددها {crops}.",
+        "تباعدت شبكة واحدة على الأقل في {seeds} من البذور: فلا يُحسب خطأ الست معًا باقتصاصات عددها {crops}.",
     ),
     "gain note": (
         "Dots: the seeds, each with six networks of its own. Marks: their mean.",

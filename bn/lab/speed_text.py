@@ -28,8 +28,8 @@ WORDS = {
     "learning rate head": ("Learning<br>rate", "معدل<br>التعلم"),
     "in the paper": ("in the<br>paper", "في<br>الورقة"),
     "steps to": ("Steps to<br>{target}", "الخطوات<br>حتى {target}"),
-    "times fewer": ("Times<br>fewer", "كم مرة<br>أقل"),
-    "times fewer near": ("Times fewer<br>to {near}", "كم مرة أقل<br>حتى {near}"),
+    "times fewer": ("Times<br>fewer", "نسبة<br>الخطوات"),
+    "times fewer near": ("Times fewer<br>to {near}", "نسبة الخطوات<br>حتى {near}"),
     "best validation": ("Best validation<br>accuracy, %", "أفضل دقة<br>تحقق، <bdi>%</bdi>"),
     "final test": ("Final test<br>accuracy, %", "دقة الاختبار<br>النهائية، <bdi>%</bdi>"),
     "steps a second": ("Steps<br>a second", "الخطوات<br>في الثانية"),
@@ -41,8 +41,8 @@ WORDS = {
 TITLES = {
     "figure2": (
         "BN-x5 comes to Inception's best accuracy, {target}, after {fast} steps; Inception itself after {slow}.",
-        "بلغت <bdi>BN-x5</bdi> أفضل دقة لشبكة <bdi>Inception</bdi>، وهي {target}، بعد {fast} خطوة، وبلغتها "
-        "<bdi>Inception</bdi> نفسها بعد {slow}.",
+        "بلغت <bdi>BN-x5</bdi> أفضل دقة لشبكة <bdi>Inception</bdi>، وهي {target}، عند الخطوة {fast}، وبلغتها "
+        "<bdi>Inception</bdi> نفسها عند الخطوة {slow}.",
     ),
     "figure2 never": (
         "Of the {all} networks with BN, {reached} come to Inception's best accuracy, {target}, in every seed; BN-x5 "
@@ -58,13 +58,13 @@ TITLES = {
         "Mean over seeds with its 95% interval. A mark on the thin line: there the running median of five evaluations "
         "comes to Inception's best, mean over seeds; a network that does not get there in every seed has none. The "
         "networks with the changes of section 4.2.1 are trained for half the steps.",
-        "المتوسط على البذور مع فترة الثقة {interval}. العلامة على الخط الرفيع: هناك يبلغ الوسيط المتحرك لخمسة تقييمات "
+        "المتوسط على البذور مع فترة الثقة {interval}. عند العلامة على الخط الرفيع يبلغ الوسيط المتحرك لخمسة قياسات "
         "أفضل دقة لشبكة <bdi>Inception</bdi>، بالمتوسط على البذور؛ ولا علامة لشبكة لا تبلغها في البذور كلها. والشبكات "
-        "التي فيها تغييرات القسم <bdi>4.2.1</bdi> مدة تدريبها نصف عدد الخطوات.",
+        "التي فيها تغييرات القسم <bdi>4.2.1</bdi> تُدرَّب بنصف عدد الخطوات.",
     ),
     "cross note": (
         "A cross: there one seed diverges, and from there on the mean is over the others, without an interval.",
-        "علامة <bdi>×</bdi>: عندها تباعدت بذرة، والمتوسط بعدها على البذور الباقية من غير فترة ثقة.",
+        "عند علامة <bdi>×</bdi> تباعدت الشبكة في بذرة، والمتوسط بعدها على البذور الباقية من غير فترة ثقة.",
     ),
     "figure3": (
         "Inception takes {ours} times as many steps as BN-x5 to its own best accuracy; in the paper {papers} times.",
@@ -86,13 +86,13 @@ TITLES = {
         "{share} of it. Times fewer: Inception's steps over the network's. In brackets after a word: in how many of "
         "the seeds.",
         "المتوسط على البذور مع فترة الثقة {interval}. {target} هي أفضل دقة تحقق لشبكة <bdi>Inception</bdi>، و{near} هي "
-        "{share} منها. «كم مرة أقل»: عدد خطوات <bdi>Inception</bdi> مقسومًا على عدد خطوات الشبكة. وما بين القوسين بعد "
+        "{share} منها. «نسبة الخطوات»: عدد خطوات <bdi>Inception</bdi> مقسومًا على عدد خطوات الشبكة. وما بين القوسين بعد "
         "الكلمة: في كم بذرة حدث ذلك.",
     ),
     "equal": (
         "All else equal, final test accuracy at 1, 5 and 30 times the rate: {bn_x1}, {bn_x5}, {bn_x30} with BN; "
         "{plain_x1}, {plain_x5}, {plain_x30} without.",
-        "مع تساوي كل ما عدا ذلك، دقة الاختبار النهائية عند المعدل وخمسة أضعافه وثلاثين ضعفًا: {bn_x1} و{bn_x5} "
+        "مع تساوي سائر الشروط، دقة الاختبار النهائية عند المعدل وخمسة أضعافه وثلاثين ضِعفًا له: {bn_x1} و{bn_x5} "
         "و{bn_x30} مع <bdi>BN</bdi>؛ و{plain_x1} و{plain_x5} و{plain_x30} من غيره.",
     ),
     "equal note": (
@@ -103,27 +103,28 @@ TITLES = {
     ),
     "equal table": (
         "All else equal, BN comes to Inception's best accuracy in every seed at {rates} the rate.",
-        "مع تساوي كل ما عدا ذلك، تبلغ شبكة <bdi>BN</bdi> أفضل دقة لشبكة <bdi>Inception</bdi> في البذور كلها عند "
+        "مع تساوي سائر الشروط، تبلغ شبكة <bdi>BN</bdi> أفضل دقة لشبكة <bdi>Inception</bdi> في البذور كلها عند "
         "المعدل: {rates}.",
     ),
     "equal table never": (
         "All else equal, BN comes to Inception's best accuracy in every seed at none of the three rates.",
-        "مع تساوي كل ما عدا ذلك، لا تبلغ شبكة <bdi>BN</bdi> أفضل دقة لشبكة <bdi>Inception</bdi> في البذور كلها عند أي "
+        "مع تساوي سائر الشروط، لا تبلغ شبكة <bdi>BN</bdi> أفضل دقة لشبكة <bdi>Inception</bdi> في البذور كلها عند أي "
         "من المعدلات الثلاثة.",
     ),
     "sweep": (
         "The best rate is {plain} for Inception and {bn} for BN with all changes: {ratio} times that.",
-        "أفضل معدل هو {plain} لشبكة <bdi>Inception</bdi> و{bn} لشبكة <bdi>BN</bdi> مع التغييرات كلها، والنسبة {ratio}.",
+        "أفضل معدل هو {plain} لشبكة <bdi>Inception</bdi> و{bn} لشبكة <bdi>BN</bdi> مع التغييرات كلها، ونسبة الثاني إلى "
+        "الأول {ratio}.",
     ),
     "sweep note": (
         "At each rate: the mean of the last five evaluations on validation images; dots: seeds; a cross: a seed "
         "diverges. The curves: mean over seeds with its 95% interval.",
-        "عند كل معدل: متوسط آخر خمسة تقييمات على صور التحقق؛ والنقاط: البذور؛ وعلامة <bdi>×</bdi>: تباعدت بذرة. "
-        "والمنحنيات: المتوسط على البذور مع فترة الثقة {interval}.",
+        "عند كل معدل: متوسط آخر خمسة قياسات على صور التحقق؛ والنقاط: البذور؛ وعلامة <bdi>×</bdi>: تباعدت الشبكة في "
+        "بذرة. والمنحنيات: المتوسط على البذور مع فترة الثقة {interval}.",
     ),
     "sweep edge": (
         "At the end of the sweep: {rates}. A better rate may lie beyond.",
-        "عند طرف مجال البحث: {rates}. فقد يكون وراءه معدل أفضل.",
+        "على طرف مجال البحث: {rates}. فقد يكون خارج هذا المجال معدل أفضل.",
     ),
     "sweep given": (
         "The learning rate was given, {rate} for both networks: there was no sweep.",
@@ -146,25 +147,28 @@ TITLES = {
         "Mini-batches of {batch}, on {device}. The simple loop is the one that one would first write: float32, the "
         "images in the host's memory, one operation after the other.",
         "حجم الدُّفعة الصغيرة {batch}، على {device}. الحلقة البسيطة هي أول ما يُكتب عادةً: أعداد <bdi>float32</bdi>، "
-        "والصور في ذاكرة المضيف، والعمليات واحدة بعد الأخرى.",
+        "والصور في ذاكرة الحاسوب الرئيسية، والعمليات واحدةً بعد الأخرى.",
     ),
 }
 
 ESTIMATES = {
-    "reached": ("share of seeds that get there", "نسبة البذور التي تبلغها"),
-    "speed_up": ("times fewer steps", "كم مرة أقل من الخطوات"),
+    "reached": ("share of seeds that get there", "نسبة البذور التي تُبلَغ فيها دقة <bdi>Inception</bdi>"),
+    "speed_up": ("times fewer steps", "خطوات <bdi>Inception</bdi>، نسبةً إلى خطوات الشبكة"),
     "peak_gain": ("gain in best accuracy, points", "الزيادة في أفضل دقة، بالنقاط المئوية"),
     "early_lead": ("lead of BN-x5 at first, points", "تقدُّم <bdi>BN-x5</bdi> في البداية، بالنقاط المئوية"),
-    "seeds_lost": ("share of seeds lost", "نسبة البذور التي أخفقت"),
+    "seeds_lost": ("share of seeds lost", "نسبة البذور التي أخفقت فيها الشبكة"),
     "of_inception": ("best accuracy over Inception's", "نسبة أفضل دقة إلى أفضل دقة لشبكة <bdi>Inception</bdi>"),
     "times_chance": ("best accuracy over chance", "نسبة أفضل دقة إلى دقة التخمين العشوائي"),
-    "rate_speed_up": ("times fewer steps at five times the rate", "كم مرة أقل من الخطوات بخمسة أضعاف المعدل"),
+    "rate_speed_up": (
+        "times fewer steps at five times the rate",
+        "الخطوات بالمعدل نفسه، نسبةً إلى الخطوات بخمسة أضعافه",
+    ),
     "over_bn_alone": (
         "times fewer steps than with BN alone",
-        "كم مرة أقل من الخطوات مقارنةً باستخدام <bdi>BN</bdi> وحده",
+        "الخطوات مع <bdi>BN</bdi> وحده، نسبةً إلى الخطوات مع التغييرات كلها",
     ),
     "peak_inception": ("best accuracy of Inception, %", "أفضل دقة لشبكة <bdi>Inception</bdi>، <bdi>%</bdi>"),
     "peak_x30": ("best accuracy of BN-x30, %", "أفضل دقة لشبكة <bdi>BN-x30</bdi>، <bdi>%</bdi>"),
     "share_of_steps": ("share of the steps, %", "نسبة الخطوات، <bdi>%</bdi>"),
-    "times_fewer": ("times fewer steps", "كم مرة أقل من الخطوات"),
+    "times_fewer": ("times fewer steps", "خطوات <bdi>Inception</bdi>، نسبةً إلى خطوات الشبكة"),
 }
