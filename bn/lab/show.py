@@ -149,13 +149,13 @@ def _found(claim_id: str, verdict: Verdict, record: dict | None, language: str) 
     """What was measured, in a sentence or line by line; of a claim about training also the size of the run."""
     if record is None or not verdict.conditions:  # not run, or not at the scale that decides
         return ""
+    exact = verdict.claim["kind"] == "exact"
     if claim_id in FOUND:
         estimates = claims.estimate(claim_id, record)
         numbers = _FOUND.get(claim_id, _found_numbers)(estimates, language)
         text = pick(FOUND[claim_id], language).format(**numbers)
     else:
-        text = "<br>".join(_condition(c, language) for c in verdict.conditions)
-    exact = verdict.claim["kind"] == "exact"
+        text = "<br>".join(_condition(c, language, interval=not exact) for c in verdict.conditions)
     return text if exact else f"{text} <small>{_size(record, language)}</small>"
 
 
@@ -229,9 +229,11 @@ def _rows(verdict: Verdict, language: str) -> str:
     return "".join(rows)
 
 
-def _condition(condition: Condition, language: str) -> str:
-    name = pick(ESTIMATES[condition.name], language)
-    return f"{name}: {_scientific(condition.value)} ({_limit(condition)})"
+def _condition(condition: Condition, language: str, interval: bool) -> str:
+    """A line of a rule: what was estimated, its 95% interval over the seeds if there is one, and the limit."""
+    name, ends = pick(ESTIMATES[condition.name], language), (condition.estimate.low, condition.estimate.high)
+    between = f" <bdi>[{_bare(ends[0])}, {_bare(ends[1])}]</bdi>" if interval and np.isfinite(ends).all() else ""
+    return f"{name}: {_scientific(condition.value)}{between} ({_limit(condition)})"
 
 
 def _limit(condition: Condition) -> str:
