@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from bn.lab import ablation_figures, change_text, claims, ensemble_figures, image_claims, recipes, show
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "ar"])
-BASE = recipes.inception(recipes.SIZES["cpu", "digits"], "digits", 0.03)  # 400 steps, evaluated every 10
+BASE = recipes.inception(recipes.SIZES["cpu", "digits"], "digits", 0.03, 400)  # 400 steps, evaluated every 10
 LEVELS = (0.90, 0.91, 0.92)  # accuracy of three seeds, the same at each evaluation
 NAMES = {"BN", "Baseline", "Inception", "ImageNet", "GoogLeNet", "Deep", "Image", "He", "top", "scikit", "learn"}
 

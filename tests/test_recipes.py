@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bn.lab import augment, recipes
 from bn.lab.recipes import DATASETS, PAPER_RATE, SIZES, Recipe
 
-BASE = recipes.inception(SIZES["cpu", "digits"], "digits", learning_rate=0.03)
+BASE = recipes.inception(SIZES["cpu", "digits"], "digits", learning_rate=0.03, steps=400)
 NETWORKS = recipes.networks(BASE)
 CHANGED_FIELDS = {
     "rate": "learning_rate",
