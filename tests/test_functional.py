@@ -188,13 +188,13 @@ def test_large_mean_small_deviation(resident, mean, std, channels_last, monkeypa
     """sigma, recovered from the running variance; a bare E[x^2] - E[x]^2 in float32 loses it altogether."""
     monkeypatch.setattr(launch, "RESIDENT", 2**20 if resident else 0)
     torch.manual_seed(4)
-    x = (torch.randn(16, 2, 28, 28, dtype=torch.float64) * std + mean).float()
+    x = (torch.randn(16, 4, 28, 28, dtype=torch.float64) * std + mean).float()
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     want = x.double().var((0, 2, 3)).sqrt()
 
     def error(backend):
-        running = torch.zeros(2, device=DEVICE), torch.zeros(2, device=DEVICE)
+        running = torch.zeros(4, device=DEVICE), torch.zeros(4, device=DEVICE)
         batch_norm(x.to(DEVICE), *running, training=True, momentum=1.0, backend=backend)
         return (running[1].double().cpu().sqrt() / want - 1).abs().max()
 

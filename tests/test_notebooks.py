@@ -98,7 +98,10 @@ def nbval(notebook: Path) -> subprocess.CompletedProcess:
     """Run a notebook again and compare its outputs."""
     options = ["--nbval", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", notebook.parent]
     command = [sys.executable, "-m", "pytest", *options, notebook]
-    return subprocess.run(command, cwd=notebook.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # One thread, as Snakemake gives them in these tests: with two, sums differ in their last digit.
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.run(command, cwd=notebook.parent, env=env, **streams)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,9 @@ def compared(tmp_path_factory, smoke_records):
         if made.stat().st_mtime > STARTED:
             shutil.copy(made, folder)
         else:
-            papermill.execute_notebook(path, folder / path.name, parameters=TINY, progress_bar=False)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("OMP_NUM_THREADS", "1")
+                papermill.execute_notebook(path, folder / path.name, parameters=TINY, progress_bar=False)
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(NOTEBOOKS, pool.map(nbval, (folder / path.name for path in NOTEBOOKS)), strict=True))
 

@@ -42,15 +42,7 @@ QUESTIONS = {
     "ablations": Photographs,
     "ensemble": Photographs,
 }
-# Two seeds, and one of them in a sweep of two rates, of which one is the baseline's: counted once.
-RUNS = {
-    "algorithm": 2,
-    "activations": 4 + 8 + 4,
-    "inception": 4,
-    "training_speed": 2 * 8 + 2 * 4 + (1 + 2) + 1,  # of the six of equal schedules, two are among the eight
-    "ablations": 2 * 3 + 2 * 7 + 2 * 7 + 2 + 1,
-    "ensemble": 2 * 6 + 2,
-}
+RUNS = {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}
 
 
 def strict(text: str) -> dict:
@@ -82,7 +74,23 @@ def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     assert p["code"] == code_digest(experiment) and p["seeds"] == record["asked"]["seeds"] == [0, 1]
     assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
     assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
-    assert p["runs"] == RUNS[experiment] - shared_runs(record)
+    expected = recipes_and_seeds(record) if "sweep" in record else RUNS[experiment] - shared_runs(record)
+    assert p["runs"] == expected
+
+
+def recipes_and_seeds(record: dict) -> int:
+    """Different networks in a record of section 4.2, times two seeds, and those of its sweep, of one seed."""
+    parts = [record.get(name, {}) for name in ("networks", "equal", "best", "alone", "left_out", "plain", "curves")]
+    shown = [network["recipe"] for part in parts for network in part.values()]
+    different = {json.dumps(recipe, sort_keys=True) for recipe in shown}
+    swept = {"plain": "inception", "bn": "bn_x5"}
+    tried = {
+        json.dumps(record["networks"][swept[kind]]["recipe"] | {"learning_rate": rate}, sort_keys=True)
+        for kind in record["sweep"]["chosen"]
+        for rate in record["sweep"]["rates"]
+        if "networks" in record
+    }
+    return 2 * len(different) + (len(tried - different) if tried else len(record["sweep"]["rates"]))
 
 
 def code_digest(experiment: str) -> str:
