@@ -77,7 +77,7 @@ SIZES = {
     ("smoke", "digits"): ImageSize(
         8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, watched=60, crops=10
     ),
-    ("cpu", "digits"): ImageSize(320, 3, 8, 1 / 16, _SHORT, sweep_seeds=1, crops=10),
+    ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, sweep_seeds=1, crops=10),
     ("cpu", "mnist"): ImageSize(1_000, 3, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
     ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
     ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
