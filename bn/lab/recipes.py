@@ -72,7 +72,7 @@ class ImageSize:
     precision: str = "float32"
 
 
-_SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 29 convolutions, not 71
+_SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 27 convolutions, not 69
 SIZES = {
     ("smoke", "digits"): ImageSize(
         8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, watched=60, crops=10

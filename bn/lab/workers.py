@@ -100,7 +100,7 @@ def _sentence(error: Exception) -> str:
 
 
 def end_if_orphaned() -> None:
-    """End a worker whose parent is gone: nobody waits for its run, and its checkpoint is written."""
+    """End a worker whose parent is gone: nobody waits for its run, which goes on from its last checkpoint."""
     asking = multiprocessing.parent_process()
     if asking and not asking.is_alive():
         raise SystemExit("the process that asked for this run is gone; it goes on from here next time")
