@@ -22,7 +22,7 @@ _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"
 def changes(record: dict, language: str) -> Drawing:
     """What each change adds to BN-Baseline alone, and what BN-x5 loses without it: to the right it helps."""
     word = words(language)
-    found = {part: {change: gains(record, part, change) for change in CHANGES} for part in PARTS}
+    found = {part: {change: image_claims.gains(record, part, change) for change in CHANGES} for part in PARTS}
     limits = _limits([gain for part in found.values() for gain in part.values()])
     panels = []
     with rc_context(fname=_STYLE):
@@ -65,30 +65,12 @@ def table(record: dict, language: str) -> HTML:
 
 def shuffling(record: dict, language: str) -> HTML:
     """What shuffling gives with BN, beside what it gives without."""
-    with_bn, plain = gains(record, "left_out", "shuffling"), plain_shuffling(record)
+    with_bn = image_claims.gains(record, "left_out", "shuffling")
+    plain = image_claims.gains_without_bn(record)
     differences = [a - b for a, b in zip(with_bn, plain, strict=True)]
     numbers = {name: _points(v, language) for name, v in (("bn", with_bn), ("plain", plain), ("more", differences))}
     sentence = pick(TITLES["shuffling"], language).format(**numbers)
     return show.text(f"{sentence} <small>{show._size(record, language)}</small>", language)
-
-
-def gains(record: dict, part: str, change: str) -> list[float]:
-    """For each seed, the points of final test accuracy that a change gives; NaN where a network diverged."""
-    networks, changed = record["networks"], record[part][change]
-    if part == "alone":
-        return _differences(changed, image_claims.cut(networks["bn_baseline"], record, change))
-    return _differences(networks["bn_x5"], changed)
-
-
-def plain_shuffling(record: dict) -> list[float]:
-    """The same of shuffling in the network without BN, after as many steps."""
-    before = image_claims.cut(record["networks"]["inception"], record, "shuffling")
-    return _differences(record["plain"]["shuffling"], before)
-
-
-def _differences(after: dict, before: dict) -> list[float]:
-    pairs = zip(image_claims.finals(after), image_claims.finals(before), strict=True)
-    return [100 * (a - b) for a, b in pairs]
 
 
 def how(record: dict, change: str, language: str, isolated: Callable[[str], str] | None = None) -> str:

@@ -94,7 +94,11 @@ def _share(values: Iterable[bool]) -> Estimate:
 
 def _gain(ours: list[float], theirs: list[float]) -> Estimate:
     """Difference in points, seed by seed."""
-    return mean_with_interval([100 * (a - b) for a, b in zip(ours, theirs, strict=True)])
+    return mean_with_interval(_points(ours, theirs))
+
+
+def _points(ours: list[float], theirs: list[float]) -> list[float]:
+    return [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
 
 
 def reached(record: dict, network: dict) -> Estimate:
@@ -166,14 +170,21 @@ def finals(network: dict) -> list[float]:
     return [final(seed) for seed in network["test"]]
 
 
-def gain_of(record: dict, change: str) -> Estimate:
-    """Points of final test accuracy that BN-x5 has over BN-x5 without the change."""
-    return _gain(finals(record["networks"]["bn_x5"]), finals(record["left_out"][change]))
+def gains(record: dict, part: str, change: str) -> list[float]:
+    """For each seed, the points of final test accuracy that a change gives; NaN where a network diverged.
+
+    Alone it is added to BN-Baseline, read after as many steps; left out it is what BN-x5 has over itself without.
+    """
+    networks, changed = record["networks"], record[part][change]
+    if part == "alone":
+        return _points(finals(changed), finals(cut(networks["bn_baseline"], record, change)))
+    return _points(finals(networks["bn_x5"]), finals(changed))
 
 
-def gain_alone(record: dict, change: str) -> Estimate:
-    """Points of final test accuracy that the change alone gives BN-Baseline, after as many steps."""
-    return _gain(finals(record["alone"][change]), finals(cut(record["networks"]["bn_baseline"], record, change)))
+def gains_without_bn(record: dict) -> list[float]:
+    """The same of shuffling in the network without BN, after as many steps."""
+    before = cut(record["networks"]["inception"], record, "shuffling")
+    return _points(finals(record["plain"]["shuffling"]), finals(before))
 
 
 def cut(network: dict, record: dict, change: str) -> dict:
@@ -193,25 +204,20 @@ def speed_of(record: dict, change: str) -> Estimate:
 
 def _change(name: str, speed: bool = False) -> Callable[[dict], dict[str, Estimate]]:
     def estimates(record: dict) -> dict[str, Estimate]:
-        return {"change_gain": gain_of(record, name)} | ({"change_speed": speed_of(record, name)} if speed else {})
+        gain = mean_with_interval(gains(record, "left_out", name))
+        return {"change_gain": gain} | ({"change_speed": speed_of(record, name)} if speed else {})
 
     return estimates
 
 
 def _shuffling(record: dict) -> dict[str, Estimate]:
     """With BN, seed by seed, and beside what shuffling gives the network without BN."""
-    with_bn = _points(finals(record["networks"]["bn_x5"]), finals(record["left_out"]["shuffling"]))
-    plain = cut(record["networks"]["inception"], record, "shuffling")
-    without = _points(finals(record["plain"]["shuffling"]), finals(plain))
+    with_bn, without = gains(record, "left_out", "shuffling"), gains_without_bn(record)
     return {
         "change_gain": mean_with_interval(with_bn),
         "seeds_ahead": _share(value > 0 for value in with_bn),
         "more_than_plain": mean_with_interval([a - b for a, b in zip(with_bn, without, strict=True)]),
     }
-
-
-def _points(ours: list[float], theirs: list[float]) -> list[float]:
-    return [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
 
 
 def errors(probabilities: np.ndarray, y: np.ndarray) -> list[float]:
