@@ -165,9 +165,15 @@ def finish(experiment: str, ask: Question, found: list[dict], results: dict) -> 
         **results,
     }
     record = json.loads(json.dumps(record))  # the same types as a record read back
-    path = paths.runs() / "records" / f"{experiment}-{ask.scale}-{ask.dataset}.json"
-    runs.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+    write(record)
     return record
+
+
+def write(record: dict) -> Path:
+    """Write a record to runs/records/, and return its file."""
+    path = paths.runs() / "records" / "{experiment}-{scale}-{dataset}.json".format(**record)
+    runs.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+    return path
 
 
 def _meta(checksum: str, seconds: float) -> dict:
