@@ -398,3 +398,27 @@ def test_images_and_recipe_must_fit_together(recipe, words):
     with pytest.raises(TrainingError, match=words) as caught:
         ImageTrainer(recipe, SEED, IMAGES)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("resumed_at", [1, 2])
+def test_a_resumed_training_that_diverges_ends_where_it_would_have_undisturbed(resumed_at, monkeypatch):
+    """The looks at the losses stand at steps of the training, not of the process."""
+    monkeypatch.setattr(image_train, "_LOOK", 3)
+    wild = replace(RECIPE, learning_rate=1e3, steps=12, every=100)
+    undisturbed, first = trained(wild), ImageTrainer(wild, SEED, IMAGES)
+
+    def stop(trainer):
+        if trainer.step == resumed_at:
+            raise Stop
+
+    with pytest.raises(Stop):
+        first.run(after_step=stop)
+    assert first.finite() and not undisturbed.finite()
+    again, steps = ImageTrainer(wild, SEED, IMAGES), []
+    again.restore(first.state())
+    again.run(after_step=lambda trainer: steps.append(trainer.step))
+    assert steps[0] == resumed_at + 1
+    assert resumed_at < undisturbed.diverged < undisturbed.step < 12
+    assert (again.diverged, again.step) == (undisturbed.diverged, undisturbed.step)
+    for name, curve in again.curves().items():
+        np.testing.assert_array_equal(curve, undisturbed.curves()[name])

@@ -167,7 +167,7 @@ def test_torchrun_trains_a_run_of_the_paper_and_a_second_call_trains_nothing(her
     assert run["meta"]["processes"] == 2 and run["meta"]["synchronized"] is False
     assert run["steps"][-1] == 2 * 32 / 8 / 2  # BN-x5 takes half the steps, of a quarter of the images each
     before = {file: file.stat().st_mtime_ns for file in here.rglob("*.*")}
-    monkeypatch.setattr(image_runs, "_Trainer", None)  # a call would fail
+    monkeypatch.setattr(image_runs, "ImageTrainer", None)  # a call would fail
     train_images.main([*PAPER, "--network", "bn_x5"])
     assert "finished before, and nothing is trained" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in here.rglob("*.*")} == before

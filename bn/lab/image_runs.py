@@ -59,7 +59,7 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
         if _of_the_first(path.exists()):
             return
         recipe, seed = pair
-        trainer = _Trainer(recipe, seed, _images(recipe), _numbered(device()), synchronized)
+        trainer = ImageTrainer(recipe, seed, _images(recipe), _numbered(device()), synchronized)
         checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
         if _of_the_first(checkpoint.exists()):
             trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
@@ -72,7 +72,7 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
             runs.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
             saved = time.monotonic()
 
-        def after_step() -> None:
+        def after_step(trainer: ImageTrainer) -> None:
             report(trainer.step)
             now = time.monotonic()
             # After a divergence no more: who goes on from before it finds it at the same step again.
@@ -88,26 +88,13 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
             evaluated = time.monotonic()
 
         report(trainer.step)
-        trainer.after_step = after_step
-        trainer.run(after_evaluation)
+        trainer.run(after_evaluation, after_step)
         if first:
             runs.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
             arrays = trainer.curves() | {"diverged": np.array(trainer.diverged)}
             runs.write_arrays(path, arrays, _meta(trainer) | {"synchronized": synchronized})
             checkpoint.unlink(missing_ok=True)
         report(recipe.steps)
-
-
-class _Trainer(ImageTrainer):
-    """Calls `after_step` between evaluations too."""
-
-    def advance(self) -> None:
-        super().advance()
-        self.after_step()
-
-    def finite(self) -> bool:
-        """Whether the loss has been so in all steps of this process; waits for the device."""
-        return int(self._bad) < 0
 
 
 def _of_the_first(found: bool) -> bool:

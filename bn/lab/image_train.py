@@ -102,27 +102,32 @@ class ImageTrainer:
         self._bad.copy_(torch.where((self._bad < 0) & ~self._loss.isfinite(), self._count, self._bad))
         self._count += 1
 
-    def run(self, after_evaluation: Callable[["ImageTrainer"], None] = lambda trainer: None) -> None:
+    def run(self, after_evaluation: "Callback" = lambda trainer: None, after_step: "Callback" = lambda trainer: None):
         """Train to the last step, or to divergence, from wherever the trainer stands."""
         try:
             if not self.log:
                 self._evaluate(after_evaluation)
             while self.step < self.recipe.steps and self.diverged < 0:
                 start = time.perf_counter()
-                self._stretch()
+                self._stretch(after_step)
                 self.seconds += time.perf_counter() - start
                 self._evaluate(after_evaluation)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             raise _out_of_memory(error, self.recipe) or error from None
 
-    def _stretch(self) -> None:
+    def _stretch(self, after_step: "Callback") -> None:
         """The steps up to the next evaluation, or to where a divergence is noticed."""
         every = self.recipe.every
         end = min(self.step - self.step % every + every, self.recipe.steps)
         while self.step < end and self.diverged < 0:
-            for _ in range(min(_LOOK, end - self.step)):
+            for _ in range(min(_LOOK - self.step % _LOOK, end - self.step)):  # the same looks after a resumption
                 self.advance()
+                after_step(self)
             self.diverged = self._divergence()
+
+    def finite(self) -> bool:
+        """Whether the loss has been so in all steps of this process; waits for the device."""
+        return int(self._bad) < 0
 
     def _divergence(self) -> int:
         """The first step whose loss was not finite in any process, or -1; waits for the device."""
@@ -133,7 +138,7 @@ class ImageTrainer:
             self._bad.copy_(torch.where(first == never, -1, first))
         return int(self._bad)
 
-    def _evaluate(self, after: Callable[["ImageTrainer"], None]) -> None:
+    def _evaluate(self, after: "Callback") -> None:
         """Append the step and both accuracies to the log; a network that diverged has none."""
         found = {name: float("nan") for name in self.watched}
         if self.diverged < 0:
@@ -190,6 +195,7 @@ class ImageTrainer:
         return {name: np.array([entry[key] for entry in self.log]) for name, key in _CURVES}
 
 
+Callback = Callable[[ImageTrainer], None]
 _CURVES = (("steps", "step"), ("validation", "validation"), ("test", "test"))
 
 

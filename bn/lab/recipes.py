@@ -65,7 +65,7 @@ class ImageSize:
     pixels: int
     width: float
     modules: tuple[str, ...] = ()
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
+    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     sweep_seeds: int = 2
     watched: int = 0
     crops: int = 144
@@ -78,7 +78,7 @@ SIZES = {
         8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, watched=60, crops=10
     ),
     ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, sweep_seeds=1, crops=10),
-    ("cpu", "mnist"): ImageSize(1_000, 3, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
+    ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
     ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
     ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
