@@ -365,7 +365,8 @@ def test_a_record_has_each_network_with_all_its_seeds(made_up_records):
 
 def test_the_sweep_chooses_the_best_rate_and_never_one_that_diverged(monkeypatch):
     """At 0.3 one of two seeds diverges after it was best of all; with BN 0.1 is the best."""
-    sizes = {("cpu", "digits"): replace(recipes.SIZES["cpu", "digits"], sweep_seeds=2)}
+    rates = (0.003, 0.01, 0.03, 0.1, 0.3)
+    sizes = {("cpu", "digits"): replace(recipes.SIZES["cpu", "digits"], rates=rates, sweep_seeds=2)}
     monkeypatch.setattr(experiments.Photographs, "sizes", sizes)
     finals = {"plain": {0.003: 0.3, 0.01: 0.5, 0.03: 0.7, 0.1: 0.6, 0.3: 0.9}}
     finals["bn"] = {0.003: 0.3, 0.01: 0.5, 0.03: 0.7, 0.1: 0.8, 0.3: 0.75}
