@@ -19,6 +19,7 @@ COLOURS = {"plain": "#d0660a", "bn": "#2080c8"}
 LINES = {"plain": (0, (4, 1.5)), "bn": "-"}
 NETWORKS = ("plain", "bn")
 _ENDS = {"often": 0, "seldom": 3}  # of the intervals of records: every evaluation, every tenth
+_LIGHT = 47  # percent: from here on black has more contrast to cividis than white
 _HERE = Path(__file__).parent
 _STYLE = _HERE / "book.mplstyle"
 for _font in sorted((_HERE / "fonts").glob("*.ttf")):
@@ -104,6 +105,8 @@ def grid(record: dict, language: str) -> Drawing:
             axes = _panel(word(f"grid {name}"), language)
             ticks = {"xticklabels": table["weight_stds"], "yticklabels": table["rates"]}
             sns.heatmap(accuracy, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".1f", cbar=False, **ticks)
+            for text in axes.texts:  # seaborn's own white goes on to where it cannot be read
+                text.set_color("white" if float(text.get_text()) < _LIGHT else "black")
             axes.set(xlabel=word("weight std"), ylabel=word("learning rate"))
             axes.grid(False)
             axes.tick_params(length=0, labelrotation=0)
