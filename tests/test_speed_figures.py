@@ -160,6 +160,15 @@ def test_never_and_diverged_are_words_with_the_number_of_seeds(record):
     assert rows["Inception ×30 (control)"][-1] == "diverged (2/2)"
 
 
+def test_no_best_accuracy_is_shown_where_a_seed_diverged_before_it_came_to_one(record):
+    """At ×5 after three evaluations, enough for a median; at ×30 after one, which counts as 0 and is not averaged."""
+    rows = cells(speed_figures.figure3(record, "en").data)
+    assert rows["Inception ×5 (control)"][6].startswith("30.0 [")
+    assert rows["Inception ×30 (control)"][6] == "diverged (2/2)"
+    _, (_, alt) = speed_figures.figure2(record, "en").panels
+    assert "Inception ×5 \u206630.0%\u2069 (diverged" in alt and "Inception ×30 (diverged" in alt
+
+
 def test_no_interval_of_an_accuracy_leaves_what_is_possible(record):
     """Two seeds far apart have a t-interval wider than the scale."""
     rows = cells(speed_figures.figure3(record, "en").data)

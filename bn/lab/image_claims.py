@@ -44,7 +44,7 @@ def final(accuracy: list[float | None]) -> float:
 
 
 def peak(accuracy: list[float | None]) -> float:
-    """The largest running median that a network came to, before a divergence too."""
+    """The largest running median that a network came to, before a divergence too; 0 if it diverged before the first."""
     medians = running_median(np.array(accuracy, float))
     return float(np.nanmax(medians)) if np.isfinite(medians).any() else 0.0
 

@@ -187,13 +187,14 @@ def _target(view: dict, share: float = 1.0) -> str:
 def _measures(view: dict, name: str, language: str) -> list[str]:
     """Cells: rate, steps, times fewer than Inception, the same at 95% of the target, best and final accuracy."""
     network, steps = view["networks"][name], _steps(view, name)
+    best = image_claims.peaks(network)
     near = image_claims.steps_reaching(network, NEAR * image_claims.target(view))
     factors = [_factor(view, name, share, found, language) for share, found in ((1, steps), (NEAR, near))]
     return [
         number(float(network["recipe"]["learning_rate"])),
         _steps_cell(steps, language),
         *factors,
-        _percent_cell(image_claims.peaks(network)),
+        _seeds("diverged", [not share for share in best], language) or _percent_cell(best),
         _diverged(network, language) or _percent_cell(image_claims.finals(network)),
     ]
 
@@ -387,7 +388,9 @@ def _alt(title: str, view: dict, labels: dict[str, str], language: str) -> str:
         network = view["networks"][name]
         lost = sum(step is not None for step in network["diverged"])
         crosses = f" ({words(language)('diverged')} \u2066{lost}/{len(network['diverged'])}\u2069)" if lost else ""
-        parts.append(f"{label} \u2066{100 * np.mean(image_claims.peaks(network)):.1f}%\u2069{crosses}")
+        best = image_claims.peaks(network)
+        mean = f" \u2066{100 * np.mean(best):.1f}%\u2069" if all(best) else ""
+        parts.append(f"{label}{mean}{crosses}")
     return f"{title}. {words(language)('best accuracies')}: {_listed(parts, language)}"
 
 
