@@ -86,7 +86,7 @@ def drift(record: dict, language: str) -> Drawing:
             axis.set_minor_formatter(NullFormatter())
         looks.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         _legend(units, language, "lower right")
-        _legend(looks, language, "upper right")
+        _legend(looks, language, "lower left")
     panels = ((units.figure, word("drift title")), (looks.figure, word("looks title")))
     found = {f"{name}_{end}": number(medians[name].mean(0)[k]) for name in NETWORKS for end, k in _ENDS.items()}
     found |= {end: number(every[k]) for end, k in _ENDS.items()}
