@@ -9,8 +9,10 @@ from hypothesis import settings
 if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
     os.environ["TRITON_INTERPRET"] = "1"
 
-from bn.lab import experiments, image_records, records
-from bn.lab.data import Data, Split
+from bn.lab import spec as experiments
+from bn.lab.chapters import image_records
+from bn.lab.store import records
+from bn.lab.data.datasets import Data, Split
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bn.lab import data
+from bn.lab.data import datasets as data
 
 
 def torchvision_models():

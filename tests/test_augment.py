@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from bn.lab import augment
+from bn.lab.data import augment
 
 ENHANCE = ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
 RANDOM = {

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from bn.lab import ablation_figures, change_text, claims, ensemble_figures, image_claims, recipes, show
+from bn.lab.chapters.ablations import figures as ablation_figures
+from bn.lab.chapters.ablations import change_text
+from bn.lab.judge import claims
+from bn.lab.chapters.ensemble import figures as ensemble_figures
+from bn.lab.judge import image_claims
+from bn.lab.train import recipes
+from bn.lab.show import html as show
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "ar"])
 BASE = recipes.inception(recipes.SIZES["cpu", "digits"], "digits", 0.03, 400)  # 400 steps, evaluated every 10

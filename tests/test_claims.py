@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bn.lab import claims, identities
-from bn.lab.claims import Estimate
+from bn.lab.judge import claims
+from bn.lab.chapters.algorithm import identities
+from bn.lab.judge.claims import Estimate
 
 LEDGER = yaml.safe_load(claims.paths.CLAIMS.read_text("utf-8"))
 EXPERIMENTS = {"algorithm", "activations", "inception", "training_speed", "ablations", "ensemble"}

@@ -13,8 +13,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bn.lab import data, paths
-from bn.lab.data import DataError
+from bn.lab.data import datasets as data
+from bn.lab import paths
+from bn.lab.data.datasets import DataError
 
 MNIST_IS_HERE = (paths.data() / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
 needs_mnist = pytest.mark.skipif(not MNIST_IS_HERE, reason="MNIST is not in the data folder; `make data` fetches it")
@@ -164,7 +165,7 @@ def test_the_expected_files_are_mnists_own():
 def test_without_a_network_the_download_fails_without_a_traceback(name, tmp_path):
     """The only door to the network is `make data`; here that door leads to a proxy that is not there."""
     closed = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
-    command = [sys.executable, "-m", "bn.lab.fetch", name]
+    command = [sys.executable, "-m", "bn.lab.data.fetch", name]
     environment = {**os.environ, **closed, "BN_DATA": str(tmp_path)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode != 0

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from bn.lab import data, experiments
-from bn.lab.experiments import Activations, Algorithm, ParameterError, Photographs, Question
+from bn.lab.data import datasets as data
+from bn.lab import spec as experiments
+from bn.lab.spec import Activations, Algorithm, ParameterError, Photographs, Question
 
 NOT_WHOLE = [True, "5", 5.0, [5], -1, 0]
 NOT_POSITIVE = [0, -0.5, 0.0, math.nan, math.inf, "0.5", True, [0.5]]

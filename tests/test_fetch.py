@@ -8,8 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bn.lab import fetch
-from bn.lab.data import DataError
+from bn.lab.data import fetch
+from bn.lab.data.datasets import DataError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bn.lab import figures
+from bn.lab.show import figures
 
 
 def luminance(colour) -> float:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bn import reference
-from bn.lab import identities
+from bn.lab.chapters.algorithm import identities
 
 CLAIMS = Path(__file__).parents[1] / "book" / "claims.yml"
 SIZE = {"m": 12, "features": 3, "eps": 1e-5}

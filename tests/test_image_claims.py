@@ -8,7 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bn.lab import claims, experiments, image_claims, image_records, image_runs, recipes, records
+from bn.lab.judge import claims
+from bn.lab import spec as experiments
+from bn.lab.judge import image_claims
+from bn.lab.chapters import image_records
+from bn.lab.train import image_runs
+from bn.lab.train import recipes
+from bn.lab.store import records
 
 NAN = math.nan
 EXPERIMENTS = ("training_speed", "ablations", "ensemble")

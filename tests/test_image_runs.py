@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from bn.lab import augment, image_runs, recipes, runs, workers
-from bn.lab.image_train import ImageTrainer, TrainingError
-from bn.lab.recipes import Recipe
+from bn.lab.data import augment
+from bn.lab.train import image_runs
+from bn.lab.train import recipes
+from bn.lab.train import runs
+from bn.lab.store import workers
+from bn.lab.train.loop import ImageTrainer, TrainingError
+from bn.lab.train.recipes import Recipe
 
 SIZE = recipes.ImageSize(steps=8, seeds=1, pixels=8, width=1 / 32, modules=("3c", "5b"), watched=40)
 PLAIN = replace(recipes.inception(SIZE, "digits", learning_rate=0.05), every=4)

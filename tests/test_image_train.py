@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bn.lab import image_train, recipes
-from bn.lab.image_train import Batches, ImageTrainer, TrainingError
-from bn.lab.images import Images, Split
+from bn.lab.train import loop as image_train
+from bn.lab.train import recipes
+from bn.lab.train.loop import Batches, ImageTrainer, TrainingError
+from bn.lab.data.images import Images, Split
 
 SIZE = recipes.ImageSize(steps=10, seeds=1, pixels=8, width=1 / 32, modules=("3c", "5b"))
 RECIPE = replace(recipes.inception(SIZE, "digits", learning_rate=0.05), every=4)

@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bn.lab import data, images, paths
-from bn.lab.images import ImagesError
+from bn.lab.data import datasets as data
+from bn.lab.data import images
+from bn.lab import paths
+from bn.lab.data.images import ImagesError
 
 MNIST_IS_HERE = (paths.data() / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
 TINY_IMAGENET = paths.data() / "tiny-imagenet-200"

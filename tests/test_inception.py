@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import bn
-from bn.lab import inception_counts
-from bn.lab.inception import FIGURE_5, GOOGLENET, NARROWED, Inception, InceptionModule, Row, _Style
+from bn.lab.chapters.inception import counts as inception_counts
+from bn.lab.train.inception import FIGURE_5, GOOGLENET, NARROWED, Inception, InceptionModule, Row, _Style
 
 
 def shapes(net: Inception, images: torch.Tensor) -> dict[str, tuple]:

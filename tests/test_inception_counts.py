@@ -7,8 +7,14 @@ import torch
 from figure5 import BUILT, convolutions
 from torch import nn
 
-from bn.lab import claims, data, experiments, inception_counts, inception_figures, show, text
-from bn.lab.inception import FIGURE_5
+from bn.lab.judge import claims
+from bn.lab.data import datasets as data
+from bn.lab import spec as experiments
+from bn.lab.chapters.inception import counts as inception_counts
+from bn.lab.chapters.inception import figures as inception_figures
+from bn.lab.show import html as show
+from bn.lab.show import text
+from bn.lab.train.inception import FIGURE_5
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,14 @@ import sys
 import pytest
 import torch
 
-from bn.lab import kernel_bench, kernel_cases, kernel_figures, kernel_measure, kernel_show, kernel_targets
-from bn.lab.experiments import Kernels, ParameterError
-from bn.lab.kernel_cases import Case
+from bn.lab.chapters.kernels import bench as kernel_bench
+from bn.lab.chapters.kernels import cases as kernel_cases
+from bn.lab.chapters.kernels import figures as kernel_figures
+from bn.lab.chapters.kernels import measure as kernel_measure
+from bn.lab.chapters.kernels import tables as kernel_show
+from bn.lab.chapters.kernels import targets as kernel_targets
+from bn.lab.spec import Kernels, ParameterError
+from bn.lab.chapters.kernels.cases import Case
 
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine without CUDA")
 
@@ -167,7 +172,7 @@ def test_without_cuda_a_gpu_is_refused_in_one_sentence(fresh_runs):
 
 def test_the_command_line(monkeypatch, capsys):
     wrong = subprocess.run(
-        [sys.executable, "-m", "bn.lab.kernel_bench", "--minutes", "-1"], capture_output=True, text=True
+        [sys.executable, "-m", "bn.lab.chapters.kernels.bench", "--minutes", "-1"], capture_output=True, text=True
     )
     assert wrong.returncode == 2 and "--minutes must be more than 0, but it is -1" in wrong.stderr
     monkeypatch.setattr(sys, "argv", ["kernel_bench", "--help"])

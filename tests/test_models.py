@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 import bn
 from bn import reference
-from bn.lab.models import ReplicatedBatchNorm, SigmoidMLP
+from bn.lab.train.mlp import ReplicatedBatchNorm, SigmoidMLP
 
 SEEDS, STDS = (3, 4, 5), (0.1, 0.03, 0.3)
 both_networks = pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])

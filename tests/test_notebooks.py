@@ -18,7 +18,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from test_book import ROOT, SMOKE, snakemake
 
-from bn.lab.experiments import Activations, Algorithm, Inception, Kernels, ParameterError, Photographs
+from bn.lab.spec import Activations, Algorithm, Inception, Kernels, ParameterError, Photographs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 QUESTIONS = {

@@ -4,12 +4,14 @@ import re
 
 import pytest
 
-from bn.lab import figures, readme, records
+from bn.lab.show import figures
+from bn.lab.show import readme
+from bn.lab.store import records
 
 
 def test_readme_has_the_numbers_of_the_records():
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.filled(text) == text, "run: python -m bn.lab.readme"
+    assert readme.filled(text) == text, "run: python -m bn.lab.show.readme"
 
 
 def test_pictures_are_those_of_the_record():

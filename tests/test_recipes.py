@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bn.lab import augment, recipes
-from bn.lab.recipes import DATASETS, PAPER_RATE, SIZES, Recipe
+from bn.lab.data import augment
+from bn.lab.train import recipes
+from bn.lab.train.recipes import DATASETS, PAPER_RATE, SIZES, Recipe
 
 BASE = recipes.inception(SIZES["cpu", "digits"], "digits", learning_rate=0.03, steps=400)
 NETWORKS = recipes.networks(BASE)

@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from papermill.cli import NoDatesSafeLoader, papermill
 
-from bn.lab import claims, data, experiments, image_runs, paths, records, runs
-from bn.lab.experiments import Activations, Algorithm, Inception, Photographs
-from bn.lab.train import PERCENTILES
+from bn.lab.judge import claims
+from bn.lab.data import datasets as data
+from bn.lab import spec as experiments
+from bn.lab.train import image_runs
+from bn.lab import paths
+from bn.lab.store import records
+from bn.lab.train import runs
+from bn.lab.spec import Activations, Algorithm, Inception, Photographs
+from bn.lab.train.replicas import PERCENTILES
 
 PROVENANCE = {
     "version",

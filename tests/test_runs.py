@@ -18,16 +18,18 @@ import pytest
 import torch
 from filelock import FileLock
 
-from bn.lab import models, runs, workers
-from bn.lab.runs import RunError
-from bn.lab.train import Setting
+from bn.lab.train import mlp as models
+from bn.lab.train import runs
+from bn.lab.store import workers
+from bn.lab.train.runs import RunError
+from bn.lab.train.replicas import Setting
 
 QUICK = Setting("bn", "digits", steps=20, every=10, batch=60, learning_rate=0.5, weight_std=0.1)
 LONG = Setting("plain", "digits", steps=1_500, every=30, batch=60, learning_rate=0.5, weight_std=0.1)
 HEAD = f"""
 import resource, sys
-from bn.lab import runs
-from bn.lab.train import Setting
+from bn.lab.train import runs
+from bn.lab.train.replicas import Setting
 QUICK, LONG = {QUICK!r}, {LONG!r}
 """
 

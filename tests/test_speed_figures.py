@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from bn.lab import show, speed_figures
-from bn.lab.image_claims import PAPER
+from bn.lab.show import html as show
+from bn.lab.chapters.training_speed import figures as speed_figures
+from bn.lab.judge.image_claims import PAPER
 
 DRAWINGS = (speed_figures.figure2, speed_figures.equal, speed_figures.sweep)
 TABLES = (speed_figures.figure3, speed_figures.equal_table, speed_figures.best, speed_figures.throughput)

@@ -9,9 +9,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bn import reference
-from bn.lab import data, train
-from bn.lab.models import SigmoidMLP
-from bn.lab.train import PERCENTILES, Replica, Setting, Trainer
+from bn.lab.data import datasets as data
+from bn.lab.train import replicas as train
+from bn.lab.train.mlp import SigmoidMLP
+from bn.lab.train.replicas import PERCENTILES, Replica, Setting, Trainer
 
 SETTING = Setting("bn", "tiny", steps=24, every=8, batch=20, learning_rate=0.5, weight_std=0.1)
 REPLICAS = [Replica(0, 0.5, 0.1), Replica(1, 2.0, 0.03)]

@@ -17,10 +17,17 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
-from bn.lab import image_records, image_runs, image_train, paths, recipes, runs, train_images, workers
-from bn.lab.experiments import Photographs
-from bn.lab.image_train import ImageTrainer
-from bn.lab.workers import RunError
+from bn.lab.chapters import image_records
+from bn.lab.train import image_runs
+from bn.lab.train import loop as image_train
+from bn.lab import paths
+from bn.lab.train import recipes
+from bn.lab.train import runs
+from bn.lab.train import cli as train_images
+from bn.lab.store import workers
+from bn.lab.spec import Photographs
+from bn.lab.train.loop import ImageTrainer
+from bn.lab.store.workers import RunError
 
 SMALL = ["--steps", "2", "--batch", "8", "--width", "0.03125", "--pixels", "16"]
 PAPER = [*SMALL, "--scale", "paper", "--classes", "4"]
@@ -156,7 +163,7 @@ def test_a_checkpoint_after_a_divergence_would_move_its_step_and_is_not_written(
 
 def test_torchrun_trains_a_run_of_the_paper_and_a_second_call_trains_nothing(here, monkeypatch, capsys):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, "-m", "bn.lab.train_images", *PAPER, "--network", "bn_x5"]
+    command = [*launch, "-m", "bn.lab.train.cli", *PAPER, "--network", "bn_x5"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
@@ -363,7 +370,7 @@ def test_a_notebook_at_the_papers_size_trains_nothing_and_names_the_commands(her
         getattr(image_records, record)(ask)
     commands = [line for line in str(caught.value).splitlines() if "--network" in line]
     for line in commands:
-        assert line.startswith("  python -m bn.lab.train_images ")
+        assert line.startswith("  python -m bn.lab.train.cli ")
         asked.append(pair_of(*shlex.split(line)[3:]))
     assert asked == list(dict.fromkeys(wanted)) and len(asked) > 10
     assert f"({len(asked)})" in str(caught.value)

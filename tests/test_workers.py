@@ -7,8 +7,9 @@ import time
 import pytest
 import torch
 
-from bn.lab import paths, workers
-from bn.lab.workers import RunError
+from bn.lab import paths
+from bn.lab.store import workers
+from bn.lab.store.workers import RunError
 
 
 def note(job: int, report) -> None:

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bn.lab import data, paths
-from bn.lab.data import Data
-from bn.lab.experiments import PAPER_STEPS, SCALES
-from bn.lab.models import CLASSES, FEATURES, HIDDEN
-from bn.lab.train import Replica, Setting, Trainer
+from bn.lab.data import datasets as data
+from bn.lab import paths
+from bn.lab.data.datasets import Data
+from bn.lab.spec import PAPER_STEPS, SCALES
+from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
+from bn.lab.train.replicas import Replica, Setting, Trainer
 
 SEEDS, BATCH, RATE, STD = 5, 60, 0.5, 0.01  # as Figure 1 is trained
 ROUNDS, STEPS = 9, 250  # STEPS of the trainer, SEEDS times as many of the plain loop: the same work

@@ -5,14 +5,14 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class Lab(SphinxDirective):
-    """```{lab} NAME``` becomes the HTML of `bn.lab.show.part(NAME, language)`."""
+    """```{lab} NAME``` becomes the HTML of `bn.lab.show.html.part(NAME, language)`."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         if self.env.app.builder.name == "gettext":  # its words are translated in bn.lab, not in catalogues
             return []
-        from bn.lab import show
+        from bn.lab.show import html as show
 
         return [nodes.raw("", show.part(self.arguments[0], self.config.language), format="html")]
 

@@ -1,0 +1,225 @@
+"""Runs of section 4.2: train once, keep the curves and the weights, predict once for each kind of crops.
+
+A run is one (recipe, seed): two files in `runs/`, curves and weights, whose names are a digest of the recipe, the
+seed, the images and the code that trains. The rest is as in `bn.lab.train.runs`: what is finished is read, what was
+interrupted goes on from its checkpoint.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import cache, lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import bn.lab.data.augment
+import bn.lab.train.loop
+import bn.lab.data.images
+import bn.lab.train.inception
+from bn.lab.data import augment
+from bn.lab.judge import claims
+from bn.lab.data import images
+from bn.lab import paths
+from bn.lab.train import runs
+from bn.lab.store import workers
+from bn.lab.train.loop import ImageTrainer, TrainingError, watched
+from bn.lab.data.images import Images, Split
+from bn.lab.train.recipes import Recipe
+
+Pair = tuple[Recipe, int]
+_CODE = (bn.lab.data.augment, bn.lab.train.loop, bn.lab.data.images, bn.lab.train.inception)  # a change in these retrains
+_CHUNK = 500  # images at once in prediction
+SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation
+SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
+
+
+def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
+    """Finished runs of the wanted (recipe, seed) pairs, training those that are missing.
+
+    Each run is a dict of arrays, evaluations first: steps (E,), validation and test accuracy (E,) in shares, NaN from
+    a divergence on; diverged, the step at which the loss was first not finite, or -1; and `meta`, a dict.
+    Raises RunError, TrainingError, DataError.
+    """
+    wanted = list(dict.fromkeys(wanted))
+    files = {pair: run_file(*pair) for pair in wanted}
+    missing = [pair for pair in wanted if not files[pair].exists()]
+    if missing:
+        workers.in_processes(train_pair, missing, [recipe.steps for recipe, _ in missing], title)
+    return {pair: runs.read_arrays(path) for pair, path in files.items()}
+
+
+def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
+    """Train what is still missing of one run, from its checkpoint if there is one, and write its two files.
+
+    In a group of processes all train together, and the first one writes.
+    """
+    path = run_file(*pair)
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    with workers.lock(path.stem) if first else nullcontext():
+        if _of_the_first(path.exists()):
+            return
+        recipe, seed = pair
+        trainer = ImageTrainer(recipe, seed, _images(recipe), _numbered(device()), synchronized)
+        checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
+        if _of_the_first(checkpoint.exists()):
+            trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
+        if dist.is_initialized():
+            dist.barrier()  # before the first process may write another checkpoint
+        saved = evaluated = time.monotonic()
+
+        def save(seconds: float) -> None:
+            nonlocal saved
+            runs.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
+            saved = time.monotonic()
+
+        def after_step(trainer: ImageTrainer) -> None:
+            report(trainer.step)
+            now = time.monotonic()
+            # After a divergence no more: who goes on from before it finds it at the same step again.
+            if first and now - saved >= SAVE_BETWEEN and trainer.finite():
+                save(now - evaluated)
+
+        def after_evaluation(trainer: ImageTrainer) -> None:
+            nonlocal evaluated
+            if first and time.monotonic() - saved >= SAVE_EVERY:
+                save(0.0)
+            report(trainer.step)
+            workers.end_if_orphaned()
+            evaluated = time.monotonic()
+
+        report(trainer.step)
+        trainer.run(after_evaluation, after_step)
+        if first:
+            runs.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
+            arrays = trainer.curves() | {"diverged": np.array(trainer.diverged)}
+            runs.write_arrays(path, arrays, _meta(trainer) | {"synchronized": synchronized})
+            checkpoint.unlink(missing_ok=True)
+        report(recipe.steps)
+
+
+def _of_the_first(found: bool) -> bool:
+    """What the first process of a group found: later ones may look when it has already written."""
+    told = [found]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told)
+    return told[0]
+
+
+def _numbered(device: str) -> str:
+    """The device with its number: a thread that reads ahead would otherwise mean the machine's first GPU."""
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
+
+
+def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
+    """What a trainer saved for this recipe and seed; TrainingError where it was another recipe or seed."""
+    state, asked = torch.load(path, map_location=device, weights_only=False), _asked(pair)
+    for name, value in asked["recipe"].items():
+        if state["recipe"].get(name) != value:
+            raise TrainingError(
+                f"The checkpoint {path} is of another network: its {name} is {state['recipe'].get(name)!r}, "
+                f"and {value!r} is asked for. Ask for the same, or delete that file."
+            )
+    if state["seed"] != asked["seed"]:
+        raise TrainingError(
+            f"The checkpoint {path} is of seed {state['seed']}, not {asked['seed']}: ask for that, or delete that file."
+        )
+    return state
+
+
+def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -> dict[Pair, np.ndarray]:
+    """Class probabilities (n, classes) of the test images, averaged over so many crops, by networks that are trained.
+
+    A network that diverged predicts NaN.
+    """
+    jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
+    missing = [job for job in jobs if not _prediction_file(*job).exists()]
+    if missing:
+        recipe = missing[0][0][0]
+        size = len(test_images(recipe).y) * views_of(recipe.dataset, crops)
+        workers.in_processes(predict, missing, [size] * len(missing), title, unit="image")
+    return {pair: np.load(_prediction_file(pair, crops)) for pair, _ in jobs}
+
+
+@torch.no_grad()
+def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images: None) -> None:
+    """Write the predictions of one trained network for one number of crops."""
+    pair, crops = job
+    recipe, seed = pair
+    trainer = ImageTrainer(recipe, seed, _images(recipe), device())
+    trainer.net.load_state_dict(load_checkpoint(run_file(*pair).with_suffix(".pt"), pair, trainer.device)["net"])
+    chunks, done, count = [], 0, views_of(recipe.dataset, crops)
+    for x in trainer.watched["test"].x.split(_CHUNK):
+        views = islice(augment.crops(x.to(trainer.device), crops), 0, None, crops // count)
+        chunks.append(sum(trainer.probabilities(view) for view in views).div(count).cpu())
+        done += count * len(x)
+        report(done)
+    with runs.whole_or_not(_prediction_file(pair, crops)) as file:
+        np.save(file, torch.cat(chunks).numpy())
+
+
+def views_of(dataset: str, crops: int) -> int:
+    """How many of an image's crops are used: digits, which were not trained on mirrored, leave every second one out."""
+    return crops if crops == 1 or dataset in images.PHOTOGRAPHS else crops // 2
+
+
+def test_images(recipe: Recipe) -> Split:
+    """The images that `predictions` are of."""
+    return watched(_images(recipe).test, recipe)
+
+
+def device() -> str:
+    """Where networks are trained: the GPU of this process, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def run_file(recipe: Recipe, seed: int) -> Path:
+    """The finished run of a pair, whether it is there yet or not; the weights lie beside it."""
+    key = runs.digest([asdict(recipe), seed, _images(recipe).sha256, code_digest()])
+    kind = "bn" if recipe.batch_norm else "plain"
+    return paths.runs() / recipe.dataset / f"inception-{kind}-seed{seed}-{key}.npz"
+
+
+def _prediction_file(pair: Pair, crops: int) -> Path:
+    path = run_file(*pair)
+    return path.with_name(f"{path.stem}-{views_of(pair[0].dataset, crops)}crops.npy")
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that trains, comments and docstrings aside: a run is valid for the code that made it."""
+    return runs.logic_digest(Path(module.__file__) for module in _CODE)
+
+
+def _asked(pair: Pair) -> dict:
+    return {"recipe": asdict(pair[0]), "seed": pair[1]}
+
+
+def _images(recipe: Recipe) -> Images:
+    return _loaded(recipe.dataset, recipe.pixels, paths.data())
+
+
+@lru_cache(maxsize=2)
+def _loaded(dataset: str, pixels: int, folder: Path) -> Images:
+    """A data set, read once by a process from the data folder of the moment."""
+    return images.load(dataset, pixels)
+
+
+def _meta(trainer: ImageTrainer) -> dict:
+    """Where a run came from."""
+    return {
+        **_asked((trainer.recipe, trainer.seed)),
+        "data_sha256": _images(trainer.recipe).sha256,
+        "code": code_digest(),
+        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
+        "compiled": False,
+        "trained_together": 1,
+        "parameters": sum(p.numel() for p in trainer.net.parameters()),
+        "processes": trainer.ranks,
+        "training_seconds": round(trainer.seconds, 1),
+        **runs.surroundings(trainer.device.type),
+    }

@@ -1,0 +1,305 @@
+"""The Inception network of the paper's Figure 5 as data, and the network built from it, at any width and input size.
+
+>>> net = Inception(classes=10, width=1 / 16, size=32)
+>>> net(torch.randn(2, 3, 32, 32)).shape
+torch.Size([2, 10])
+
+A table is a tuple of `Row`s with the numbers as printed; what is built follows the widths of the branches and the
+strides, never the printed sizes, so that the two can be held against each other (`bn.lab.chapters.inception.counts`).
+"""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import bn
+
+SMALLEST = 8  # pixels: the modules halve twice, and the last of them then still sees 2×2
+DEPTH_MULTIPLIER = 8  # of the separable first layer, from the appendix
+_WIDTHS = ("channels", "one", "three_reduce", "three", "double_reduce", "double", "proj")
+_NONLINEARITIES = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the figure: what is printed for one layer or module; 0 where a cell is empty or 0."""
+
+    name: str
+    kind: str  # "convolution", "max pool", "inception" or "avg pool"
+    patch: int
+    stride: int
+    grid: int  # height and width of the output
+    channels: int  # of the output
+    depth: int  # layers with weights, one after the other
+    one: int = 0
+    three_reduce: int = 0
+    three: int = 0
+    double_reduce: int = 0
+    double: int = 0
+    pool: str = ""  # of a module: "avg" or "max"
+    proj: int = 0  # 0 beside a pool: passed through
+
+    def scaled(self, width: float) -> "Row":
+        """The same row with `width` times the channels, at least one where there are any."""
+        return replace(self, **{name: _scaled(getattr(self, name), width) for name in _WIDTHS})
+
+
+def _module(name, stride, grid, channels, *branches, depth=3) -> Row:
+    return Row(name, "inception", 0, stride, grid, channels, depth, *branches)
+
+
+_STEM = (
+    Row("conv1", "convolution", 7, 2, 112, 64, 1),  # separable, says the footnote
+    Row("pool1", "max pool", 3, 2, 56, 64, 0),
+    Row("conv2", "convolution", 3, 1, 56, 192, 1, three_reduce=64, three=192),
+    Row("pool2", "max pool", 3, 2, 28, 192, 0),
+)
+_TOP = (Row("pool", "avg pool", 7, 1, 1, 1024, 0),)
+
+FIGURE_5 = (
+    *_STEM,
+    _module("3a", 1, 28, 256, 64, 64, 64, 64, 96, "avg", 32),
+    _module("3b", 1, 28, 320, 64, 64, 96, 64, 96, "avg", 64),
+    _module("3c", 2, 28, 576, 0, 128, 160, 64, 96, "max", 0),
+    _module("4a", 1, 14, 576, 224, 64, 96, 96, 128, "avg", 128),
+    _module("4b", 1, 14, 576, 192, 96, 128, 96, 128, "avg", 128),
+    _module("4c", 1, 14, 576, 160, 128, 160, 128, 160, "avg", 128),
+    _module("4d", 1, 14, 576, 96, 128, 192, 160, 192, "avg", 128),
+    _module("4e", 2, 14, 1024, 0, 128, 192, 192, 256, "max", 0),
+    _module("5a", 1, 7, 1024, 352, 192, 320, 160, 224, "avg", 128),
+    _module("5b", 1, 7, 1024, 352, 192, 320, 192, 224, "max", 128),
+    *_TOP,
+)
+
+# With these projections the branches of 4c and 4d add up to the 576 channels that the figure prints.
+NARROWED = tuple(replace(row, proj=96) if row.name in ("4c", "4d") else row for row in FIGURE_5)
+
+# GoogLeNet, Table 1 of Szegedy et al. (2014), for comparison; its "double" columns are those of its 5×5.
+GOOGLENET = (
+    *_STEM[:2],
+    replace(_STEM[2], depth=2),
+    _STEM[3],
+    _module("3a", 1, 28, 256, 64, 96, 128, 16, 32, "max", 32, depth=2),
+    _module("3b", 1, 28, 480, 128, 128, 192, 32, 96, "max", 64, depth=2),
+    Row("pool3", "max pool", 3, 2, 14, 480, 0),
+    _module("4a", 1, 14, 512, 192, 96, 208, 16, 48, "max", 64, depth=2),
+    _module("4b", 1, 14, 512, 160, 112, 224, 24, 64, "max", 64, depth=2),
+    _module("4c", 1, 14, 512, 128, 128, 256, 24, 64, "max", 64, depth=2),
+    _module("4d", 1, 14, 528, 112, 144, 288, 32, 64, "max", 64, depth=2),
+    _module("4e", 1, 14, 832, 256, 160, 320, 32, 128, "max", 128, depth=2),
+    Row("pool4", "max pool", 3, 2, 7, 832, 0),
+    _module("5a", 1, 7, 832, 256, 160, 320, 32, 128, "max", 128, depth=2),
+    _module("5b", 1, 7, 1024, 384, 192, 384, 48, 128, "max", 128, depth=2),
+    *_TOP,
+)
+
+
+class Inception(nn.Module):
+    """Images (m, channels, size, size) to logits (m, classes), by the rows of a table (Figure 5).
+
+    - `width` multiplies the channels of every row.
+    - `size`: the modules always halve the image where the table does, in 3c and 4e. Of the three halvings before
+      the first module, a smaller image gets only as many as leave it the table's 28×28 there: 224 px has three,
+      112 two, 56 one, 28 and less none. Those that fall away are the earliest, so that the layers next to the
+      modules see the table's grids; the first convolution then has stride 1, and a pool is left out. So 8×8 digits
+      enter as they are and leave the modules as 2×2. The last pool averages whatever grid is left.
+    - `batch_norm`: on the input of every nonlinearity, and then no bias before it (section 3.2).
+    - `separable`: the first layer as the appendix has it, 7×7 on each colour with multiplier 8, then 1×1.
+    - `lrn` and `dropout` (a probability) where GoogLeNet has them: local response normalization after the first
+      pool and after the second convolution, dropout before the last layer (there 0.4).
+    - `five_by_five`: one 5×5 in the place of the two 3×3, as in GoogLeNet. For counting.
+    - `weight_scale` multiplies the standard deviation of the first weights of every convolution, not of the last
+      layer. With BN the first outputs in training stay what they were, but for eps.
+    - `per_activation`: in the last module of the table, BN normalizes each of the C·h·w activations over the m images
+      alone, as in a fully connected layer, and not each feature map over all its places as well (section 3.2). In
+      training m must then be at least 2.
+
+    With the last two and a `dropout` of 0.05 or 0.1, the members of an ensemble are made to differ (section 4.2.3,
+    which has larger first weights and no number for how much).
+
+    Choices where the paper is silent. First weights: Gaussian, variance 2/fan-in (He et al., 2015) before ReLU and
+    2/(fan-in + fan-out) (Glorot and Bengio, 2010) before sigmoids and in the last layer; biases zero; a `seed` draws
+    the same weights with and without BN. Borders are padded with zeros to keep the grid, and average pools leave
+    them out. A stride sits in the last convolution of its branch. LRN has torch's default constants. GoogLeNet's
+    auxiliary classifiers are not built: section 4.2 has no fully connected layer but the last. What section 4.2.3
+    calls the last hidden layers is read as all layers of module 5b.
+
+    Built on the CPU; move it with `.to()`. Raises ValueError for a wrong argument or an input of another shape.
+    """
+
+    def __init__(
+        self,
+        classes: int = 1000,
+        width: float = 1.0,
+        size: int = 224,
+        channels: int = 3,
+        batch_norm: bool = True,
+        activation: str = "relu",
+        separable: bool = False,
+        lrn: bool = False,
+        dropout: float = 0.0,
+        five_by_five: bool = False,
+        table: tuple[Row, ...] = FIGURE_5,
+        seed: int = 0,
+        weight_scale: float = 1.0,
+        per_activation: bool = False,
+    ) -> None:
+        super().__init__()
+        _whole("classes", classes, 2)
+        _whole("size", size, SMALLEST)
+        _whole("channels", channels, 1)
+        _positive("width", width)
+        _positive("weight_scale", weight_scale)
+        if activation not in _NONLINEARITIES:
+            raise ValueError(f"activation must be 'relu' or 'sigmoid', but it is {activation!r}")
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be a number from 0 to below 1, but it is {dropout!r}")
+        if per_activation and not batch_norm:
+            raise ValueError(f"per_activation must be False where batch_norm is, but it is {per_activation!r}")
+        self.shape = (channels, size, size)
+        style = _Style(batch_norm, activation, five_by_five)
+        rows, outputs = _rows(table, width, self.shape, style, separable, lrn, per_activation)
+        self.rows = nn.Sequential(OrderedDict(rows))
+        self.dropout = nn.Dropout(dropout)
+        self.softmax = nn.Linear(outputs, classes)  # a narrow module's branches, rounded, need not add up to the row's
+        self._draw_weights(activation, weight_scale, torch.Generator().manual_seed(seed))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images to logits: the softmax itself belongs to the loss."""
+        if x.dim() != 4 or x.shape[1:] != self.shape:
+            wanted = ", ".join(map(str, self.shape))
+            raise ValueError(f"the images must have the shape (m, {wanted}), but it is {tuple(x.shape)}")
+        return self.softmax(self.dropout(self.rows(x).flatten(1)))
+
+    @torch.no_grad()
+    def _draw_weights(self, activation: str, scale: float, generator: torch.Generator) -> None:
+        for layer in self.modules():
+            if not isinstance(layer, nn.Conv2d | nn.Linear):
+                continue
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+            if activation == "relu" and layer is not self.softmax:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            else:
+                nn.init.xavier_normal_(layer.weight, generator=generator)
+            if layer is not self.softmax:
+                layer.weight.mul_(scale)
+
+
+class InceptionModule(nn.Module):
+    """Branches side by side, joined along the channels: 1×1, 3×3, double 3×3 and a pool (m, C, h, w)."""
+
+    def __init__(self, inputs: int, row: Row, style: "_Style") -> None:
+        super().__init__()
+        stride = row.stride
+        if style.five_by_five:
+            deep = [_convolution(row.double_reduce, row.double, 5, style, stride)]
+        else:
+            deep = [_convolution(row.double_reduce, row.double, 3, style)]
+            deep += [_convolution(row.double, row.double, 3, style, stride)]
+        self.branches = nn.ModuleList()
+        if row.one:
+            self.branches.append(_convolution(inputs, row.one, 1, style, stride))
+        reduce = _convolution(inputs, row.three_reduce, 1, style)
+        self.branches.append(nn.Sequential(reduce, _convolution(row.three_reduce, row.three, 3, style, stride)))
+        self.branches.append(nn.Sequential(_convolution(inputs, row.double_reduce, 1, style), *deep))
+        pool = nn.Sequential(_pool(row.pool, stride))
+        if row.proj:
+            pool.append(_convolution(inputs, row.proj, 1, style._replace(grid=_strided(style.grid, stride))))
+        self.branches.append(pool)
+        self.outputs = row.one + row.three + row.double + (row.proj or inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branches' outputs, one after the other along the channels."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+class _Style(NamedTuple):
+    """What all convolutions of a network have in common."""
+
+    batch_norm: bool
+    activation: str
+    five_by_five: bool
+    grid: int = 0  # of the input, height and width, where BN takes each activation by itself; 0: feature maps
+
+
+def _rows(table, width, shape, style, separable, lrn, per_activation) -> tuple[list[tuple[str, nn.Module]], int]:
+    """Name and layers of each row, and the last one's channels: they flow from row to row as they really are."""
+    layers, channels, grid = [], *shape[:2]
+    stem = list(takewhile(lambda row: row.kind != "inception", table))
+    strided = [row.name for row in stem if row.stride > 1]
+    kept = max(0, (grid // stem[-1].grid).bit_length() - 1)  # log2: halvings that leave the table's grid
+    dropped = set(strided[: max(0, len(strided) - kept)])
+    modules = [row.name for row in table if row.kind == "inception"]
+    last = modules[-1:] if per_activation else []
+    for row in (row.scaled(width) for row in table):
+        stride = 1 if row.name in dropped else row.stride
+        if row.kind == "inception":
+            layer = InceptionModule(channels, row, style._replace(grid=grid) if row.name in last else style)
+            channels = layer.outputs
+        elif row.kind == "avg pool":
+            layer = nn.AdaptiveAvgPool2d(1)
+        elif row.kind == "max pool":
+            layer = nn.Sequential() if row.name in dropped else nn.Sequential(_pool("max", stride))
+        elif row.three:
+            reduce = _convolution(channels, row.three_reduce, 1, style)
+            layer = nn.Sequential(reduce, _convolution(row.three_reduce, row.three, row.patch, style, stride))
+            channels = row.three
+        else:
+            layer = _convolution(channels, row.channels, row.patch, style, stride, separable)
+            channels = row.channels
+        if lrn and row.name in ("pool1", "conv2"):
+            layer.append(nn.LocalResponseNorm(5))
+        layers.append((row.name, layer))
+        grid = _strided(grid, stride)
+    return layers, channels
+
+
+def _convolution(inputs, outputs, patch, style, stride=1, separable=False) -> nn.Sequential:
+    """A convolution and its nonlinearity, with BN between the two and then without a bias."""
+    layers, groups, bias = [], 1, not style.batch_norm
+    place = {"stride": stride, "padding": patch // 2}
+    if separable:
+        groups, patch_outputs = inputs, DEPTH_MULTIPLIER * inputs
+        layers.append(nn.Conv2d(inputs, patch_outputs, patch, **place, groups=groups, bias=False))
+        inputs, patch, place = patch_outputs, 1, {}
+    layers.append(nn.Conv2d(inputs, outputs, patch, **place, bias=bias))
+    fused = "relu" if style.batch_norm and style.activation == "relu" else None
+    if style.grid:
+        maps = (outputs, *[_strided(style.grid, stride)] * 2)
+        layers += [nn.Flatten(), bn.BatchNorm1d(math.prod(maps), activation=fused), nn.Unflatten(1, maps)]
+    elif style.batch_norm:
+        layers.append(bn.BatchNorm2d(outputs, activation=fused))
+    if not fused:
+        layers.append(_NONLINEARITIES[style.activation]())
+    return nn.Sequential(*layers)
+
+
+def _pool(kind: str, stride: int) -> nn.Module:
+    if kind == "max":
+        return nn.MaxPool2d(3, stride, padding=1)
+    return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+
+
+def _strided(grid: int, stride: int) -> int:
+    """Height and width behind any layer of a stride: padding by half the patch leaves every stride-th place."""
+    return math.ceil(grid / stride)
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(1, round(width * channels)) if channels else 0
+
+
+def _positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, but it is {value!r}")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} must be a whole number at least {least}, but it is {value!r}")

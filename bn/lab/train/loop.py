@@ -1,0 +1,334 @@
+"""The training loop of section 4.2: SGD with momentum on images, one loop for every recipe, measured and resumable.
+
+The same loop runs on a CPU, on a GPU, where a step becomes a CUDA graph, and in the processes of torchrun. All that
+is random in a step follows from the seed and the number of the step: a run that goes on from a checkpoint needs no
+generator's state, and networks with the same seed see the same images in the same order, moved in the same way.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+import bn
+from bn.lab.data import augment
+from bn.lab.data.images import PHOTOGRAPHS, Images, Split
+from bn.lab.train.inception import FIGURE_5, Inception
+from bn.lab.train.recipes import Recipe
+
+_CHUNK = 500  # images at once outside training
+_FOR_STATISTICS = 10_000  # training images from which mean and standard deviation of the colours are taken
+_LOOK = 1_000  # steps between two looks at whether the loss is still finite
+_EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
+
+
+class TrainingError(Exception):
+    """A network cannot be trained as asked; the message says why and what to change."""
+
+
+def network(recipe: Recipe, seed: int, channels: int) -> Inception:
+    """The recipe's network with first weights drawn from the seed, on the CPU."""
+    table = tuple(r for r in FIGURE_5 if r.kind != "inception" or not recipe.modules or r.name in recipe.modules)
+    return Inception(
+        classes=recipe.classes,
+        width=recipe.width,
+        size=recipe.pixels,
+        channels=channels,
+        batch_norm=recipe.batch_norm,
+        activation=recipe.activation,
+        lrn=recipe.lrn,
+        dropout=recipe.dropout,
+        weight_scale=recipe.weight_scale,
+        per_activation=recipe.per_activation,
+        table=table,
+        seed=seed,
+    )
+
+
+class ImageTrainer:
+    """Trains one network, step by step, with everything needed to stop and go on.
+
+    `recipe.batch` images a step, joined over the processes of a group where there is one; with `synchronized`, so
+    are the statistics of BN. Raises TrainingError where images, recipe and group do not fit together.
+    """
+
+    def __init__(
+        self, recipe: Recipe, seed: int, images: Images, device: str = "cpu", synchronized: bool = False
+    ) -> None:
+        self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
+        grouped = dist.is_available() and dist.is_initialized()
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
+        _check(recipe, images, self.ranks)
+        self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
+        self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
+        channels = images.train.x.shape[1]
+        self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
+        net = network(recipe, seed, channels)
+        if synchronized:
+            net = bn.SyncBatchNorm.convert_sync_batchnorm(net)
+        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self._model = DistributedDataParallel(self.net) if self.ranks > 1 else self.net
+        self.rate = torch.tensor(recipe.learning_rate, device=self.device)  # a tensor: a CUDA graph reads it each step
+        groups = _decayed(self.net, recipe.l2)
+        self.optimizer = torch.optim.SGD(groups, lr=self.rate, momentum=recipe.momentum, fused=True)
+        self.step, self.seconds, self.log, self.diverged = 0, 0.0, [], -1
+        self._loss = torch.zeros((), device=self.device)
+        self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
+        self._count = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._graph = _Graph(self._eager) if self.device.type == "cuda" and self.ranks == 1 else None
+
+    def advance(self) -> None:
+        """One step of SGD with momentum; the rate is that of the exponential decay, rate · 2^(−step/halflife)."""
+        x, y = self.batches(self.step)
+        self.rate.fill_(self.recipe.learning_rate * 2 ** (-self.step / self.recipe.halflife))
+        torch.manual_seed(_entropy(self.seed, self.step, self.rank, 1))  # of Dropout
+        (self._graph or self._eager)(x, y)
+        self.step += 1
+
+    def _eager(self, x: Tensor, y: Tensor) -> None:
+        self.optimizer.zero_grad()
+        with self._precision():
+            loss = cross_entropy(self._model(self._normalized(x)), y)
+        loss.backward()
+        self.optimizer.step()
+        self._loss.copy_(loss.detach())
+        # Without a wait for the device: the number of the first step whose loss is infinite or NaN is kept there.
+        self._bad.copy_(torch.where((self._bad < 0) & ~self._loss.isfinite(), self._count, self._bad))
+        self._count += 1
+
+    def run(self, after_evaluation: "Callback" = lambda trainer: None, after_step: "Callback" = lambda trainer: None):
+        """Train to the last step, or to divergence, from wherever the trainer stands."""
+        try:
+            if not self.log:
+                self._evaluate(after_evaluation)
+            while self.step < self.recipe.steps and self.diverged < 0:
+                start = time.perf_counter()
+                self._stretch(after_step)
+                self.seconds += time.perf_counter() - start
+                self._evaluate(after_evaluation)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            raise _out_of_memory(error, self.recipe) or error from None
+
+    def _stretch(self, after_step: "Callback") -> None:
+        """The steps up to the next evaluation, or to where a divergence is noticed."""
+        every = self.recipe.every
+        end = min(self.step - self.step % every + every, self.recipe.steps)
+        while self.step < end and self.diverged < 0:
+            for _ in range(min(_LOOK - self.step % _LOOK, end - self.step)):  # the same looks after a resumption
+                self.advance()
+                after_step(self)
+            self.diverged = self._divergence()
+
+    def finite(self) -> bool:
+        """Whether the loss has been so in all steps of this process; waits for the device."""
+        return int(self._bad) < 0
+
+    def _divergence(self) -> int:
+        """The first step whose loss was not finite in any process, or -1; waits for the device."""
+        if self.ranks > 1:
+            never = torch.iinfo(torch.int64).max
+            first = torch.where(self._bad < 0, never, self._bad)
+            dist.all_reduce(first, dist.ReduceOp.MIN)
+            self._bad.copy_(torch.where(first == never, -1, first))
+        return int(self._bad)
+
+    def _evaluate(self, after: "Callback") -> None:
+        """Append the step and both accuracies to the log; a network that diverged has none."""
+        found = {name: float("nan") for name in self.watched}
+        if self.diverged < 0:
+            found = {name: self.accuracy(split) for name, split in self.watched.items()}
+        self.log.append({"step": self.step} | found)
+        after(self)
+
+    def accuracy(self, split: Split) -> float:
+        """The share of the images whose class comes first, on one crop each."""
+        pairs = zip(split.x.split(_CHUNK), split.y.split(_CHUNK), strict=True)
+        right = sum((self.probabilities(x).argmax(1).cpu() == y).sum() for x, y in pairs)
+        return int(right) / len(split.y)
+
+    @torch.no_grad()
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Of images (m, channels, h, w) uint8 the class probabilities (m, classes) float32, by moving averages."""
+        self.net.eval()
+        with self._precision():
+            logits = self.net(self._normalized(x.to(self.device)))
+        self.net.train()
+        return logits.float().softmax(1)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        mean, std = self.colours
+        return ((x.float() - mean) / std).to(memory_format=torch.channels_last)
+
+    def _precision(self) -> torch.autocast:
+        enabled = self.recipe.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def state(self) -> dict:
+        """Everything that a killed run needs to end with the same bytes."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "log": self.log,
+            "diverged": self.diverged,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state()` of an earlier trainer of the same recipe and seed."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate  # loading made a copy
+        self.step, self.seconds, self.log = state["step"], state["seconds"], list(state["log"])
+        self.diverged = state["diverged"]
+        self._count.fill_(self.step)
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """The evaluations: steps (E,), validation and test accuracy (E,), NaN where the network had diverged."""
+        return {name: np.array([entry[key] for entry in self.log]) for name, key in _CURVES}
+
+
+Callback = Callable[[ImageTrainer], None]
+_CURVES = (("steps", "step"), ("validation", "validation"), ("test", "test"))
+
+
+class Batches:
+    """The mini-batch of any step on the device: `batches(step)` is (m, channels, size, size) uint8 and (m,) int64.
+
+    On a GPU the images lie in its memory if they take at most half of what is free; otherwise a thread reads the
+    next mini-batch while the current one is trained on. Each process of a group gets its own part.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int, images: Images, device: torch.device, rank: int, ranks: int) -> None:
+        self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
+        self.x, self.y = images.train.x, images.train.y.to(device)
+        self.photographs = images.name in PHOTOGRAPHS
+        size, larger = divmod(len(self.y), recipe.shards)  # what is left of a shard after whole mini-batches waits
+        self.per_epoch = larger * ((size + 1) // recipe.batch) + (recipe.shards - larger) * (size // recipe.batch)
+        self._generator = torch.Generator(device)
+        self._epoch, self._order = -1, None
+        self._reader, self._next = None, (-1, None)
+        if device.type == "cuda":
+            if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
+                self.x = self.x.to(device)
+            else:
+                self._reader = ThreadPoolExecutor(1)
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and labels of a step."""
+        x, y = self._read(step) if self._reader is None else self._read_ahead(step)
+        return self._augmented(x, step), y
+
+    def indices(self, step: int) -> Tensor:
+        """Which training images this process sees in a step, (batch / ranks,) int64."""
+        recipe, examples = self.recipe, len(self.y)
+        epoch, k = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            order = augment.shards(examples, recipe.batch, recipe.shards, epoch, self.seed, recipe.shuffled)
+            self._epoch, self._order = epoch, order
+        return self._order[k][self.rank :: self.ranks]
+
+    def _read(self, step: int) -> tuple[Tensor, Tensor]:
+        i = self.indices(step)
+        x = self.x[i.to(self.x.device)]
+        if self._reader is not None:
+            x = x.pin_memory()
+        return x.to(self.device, non_blocking=True), self.y[i.to(self.device)]
+
+    def _read_ahead(self, step: int) -> tuple[Tensor, Tensor]:
+        ahead, future = self._next
+        found = future.result() if ahead == step else self._reader.submit(self._read, step).result()
+        self._next = step + 1, self._reader.submit(self._read, step + 1)
+        return found
+
+    def _augmented(self, x: Tensor, step: int) -> Tensor:
+        """Photographs are mirrored too; digits would no longer be digits."""
+        generator = self._generator.manual_seed(_entropy(self.seed, step, self.rank, 0))
+        if self.photographs:
+            return augment.augment(x, generator, self.recipe.distortion)
+        moved = augment.random_crop(x, generator, self.recipe.pixels // 8)
+        return augment.distort(moved, generator, self.recipe.distortion)
+
+
+class _Graph:
+    """A step as a CUDA graph: launched as a whole, which pays where the mini-batch is small."""
+
+    def __init__(self, step: Callable[[Tensor, Tensor], None]) -> None:
+        self.step, self.graph, self.eager = step, None, _EAGER_STEPS
+
+    def __call__(self, x: Tensor, y: Tensor) -> None:
+        if self.eager > 0:
+            self.eager -= 1
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self.step(x, y)
+            torch.cuda.current_stream().wait_stream(stream)
+            return
+        if self.graph is None:
+            self.graph, self.x, self.y = torch.cuda.CUDAGraph(), x.clone(), y.clone()
+            # Records the step and does not take it. The thread that reads ahead may go on meanwhile.
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+                self.step(self.x, self.y)
+        self.x.copy_(x)
+        self.y.copy_(y)
+        self.graph.replay()
+
+
+def _check(recipe: Recipe, images: Images, ranks: int) -> None:
+    if len(images.classes) != recipe.classes:
+        raise TrainingError(
+            f"{images.name} has {len(images.classes):,} classes here, but the network has {recipe.classes:,}: "
+            "complete the folder, or ask for a network with as many classes"
+        )
+    if recipe.batch % ranks:
+        raise TrainingError(f"batch must be a multiple of the {ranks} processes, but it is {recipe.batch}")
+    needed = recipe.shards * recipe.batch
+    if len(images.train.y) < needed:
+        raise TrainingError(
+            f"{images.name} has {len(images.train.y):,} training images, fewer than {recipe.shards} shards of one "
+            f"mini-batch of {recipe.batch}: lower batch to {max(1, len(images.train.y) // recipe.shards)} or less"
+        )
+
+
+def _out_of_memory(error: Exception, recipe: Recipe) -> TrainingError | None:
+    if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        return None
+    return TrainingError(
+        f"The memory does not suffice for batch {recipe.batch}, width {recipe.width:g} and {recipe.pixels} pixels: "
+        "lower batch, or else width or pixels."
+    )
+
+
+def _decayed(net: nn.Module, l2: float) -> list[dict]:
+    """Weights of convolutions and of the softmax layer with the L2 loss; biases, γ and β without."""
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    others = [p for p in net.parameters() if p.dim() <= 1]
+    return [{"params": weights, "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
+
+
+def _colours(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over training images, (channels, 1, 1) each."""
+    some = x[:: max(1, len(x) // _FOR_STATISTICS)].double()
+    std, mean = torch.std_mean(some, dim=(0, 2, 3), correction=0)
+    return mean.float()[:, None, None], std.float().clamp_min(1.0)[:, None, None]
+
+
+def watched(split: Split, recipe: Recipe) -> Split:
+    """So many images as the recipe says, evenly over a part that may be sorted by class."""
+    if not recipe.watched:
+        return split
+    chosen = torch.linspace(0, len(split.y) - 1, min(recipe.watched, len(split.y))).round().long()
+    return Split(split.x[chosen], split.y[chosen])
+
+
+def _entropy(*numbers: int) -> int:
+    """A seed that depends on nothing but its arguments."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
