@@ -6,7 +6,8 @@ from pathlib import Path
 _CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").exists() else Path.cwd()
 RECORDS = ROOT / "book" / "records"
-CLAIMS = ROOT / "book" / "claims.yml"
+CLAIMS = ROOT / "book" / "claims"
+LOCALE = ROOT / "book" / "locale"
 
 
 def runs() -> Path:

@@ -1,0 +1,121 @@
+"""The claims of the paper and the rules that judge them, as book/claims/<chapter>.yml states them, in English.
+
+    estimates:            what the names in the rules stand for
+      speed_up: "times fewer steps"
+    claims:
+    - id: bn-baseline     unique in the book
+      section: "4.2.2"    of the paper; A is the appendix
+      kind: measured      one of KINDS
+      scale: paper        optional: only a record of this scale decides
+      claim, paper, measure: what is claimed, the paper's value, how it is measured here
+      rule:               every line must hold
+        - {estimate: speed_up, at_least: 2.0}
+      found: "{speed_up} times fewer{speed_up:interval}."   optional: what was found as a sentence
+
+A rule stands here before the run that it judges. Every run keeps the digests of the rules that it ran under, so that a
+verdict whose rule changed afterwards can be told.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from bn.lab import paths, registry
+
+# mathematics and arithmetic must hold for every seed; of what is measured the estimate counts; a target is no claim of
+# the paper but a goal of ours, judged in the same way and kept out of the ledger.
+KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
+RELATIONS = ("at_most", "at_least", "more_than")
+_REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
+_OPTIONAL = {"scale", "found"}
+
+
+class ClaimsError(ValueError):
+    """A claims file is not in order; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a rule: `estimate`, what it is called, and its limit."""
+
+    estimate: str
+    label: str
+    relation: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: the words of its entry, and the experiment whose record decides."""
+
+    experiment: str
+    id: str
+    section: str
+    kind: str
+    claim: str
+    paper: str
+    measure: str
+    rule: tuple[Line, ...]
+    scale: str | None = None
+    found: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it must hold for every seed, without an interval."""
+        return self.kind in ("mathematics", "arithmetic")
+
+    @property
+    def digest(self) -> str:
+        """Digest of what decides the verdict: how it is measured, and the rule."""
+        rule = [{"estimate": line.estimate, line.relation: line.limit} for line in self.rule]
+        return hashlib.sha256(json.dumps([self.measure, rule], sort_keys=True).encode()).hexdigest()[:12]
+
+
+@cache
+def ledger() -> dict[str, Claim]:
+    """All claims by id, chapter by chapter in the order of the book. Raises ClaimsError."""
+    found = [claim for name in registry.notebooks() for claim in of_chapter(name)]
+    if double := {claim.id for claim in found if sum(claim.id == other.id for other in found) > 1}:
+        raise ClaimsError(f"{paths.CLAIMS} has more than one claim called {', '.join(sorted(double))}")
+    return {claim.id: claim for claim in found}
+
+
+def rule_digests() -> dict[str, str]:
+    """The digest of each claim."""
+    return {name: claim.digest for name, claim in ledger().items()}
+
+
+def of_chapter(name: str) -> list[Claim]:
+    """The claims of one chapter; none where it has no file."""
+    path = paths.CLAIMS / f"{name}.yml"
+    if not path.exists():
+        return []
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        labels, entries = content["estimates"], content["claims"]
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise ClaimsError(f"{path} must hold `estimates` and `claims`, but it cannot be read so: {error}") from None
+    return [_claim(name, entry, labels, path) for entry in entries]
+
+
+def _claim(experiment: str, entry: dict, labels: dict, path) -> Claim:
+    where = f"{path}, claim {entry.get('id', '?')}"
+    if not _REQUIRED <= set(entry) <= _REQUIRED | _OPTIONAL:
+        wrong = sorted(_REQUIRED - set(entry)) or sorted(set(entry) - _REQUIRED - _OPTIONAL)
+        raise ClaimsError(f"{where}: {', '.join(wrong)} {'is missing' if _REQUIRED - set(entry) else 'is not known'}")
+    if entry["kind"] not in KINDS:
+        raise ClaimsError(f"{where}: kind must be one of {', '.join(KINDS)}, but it is {entry['kind']!r}")
+    return Claim(experiment, **entry | {"rule": tuple(_line(line, labels, where) for line in entry["rule"])})
+
+
+def _line(line: dict, labels: dict, where: str) -> Line:
+    name, relations = line.get("estimate"), [key for key in line if key in RELATIONS]
+    if name not in labels or len(relations) != 1 or len(line) != 2:
+        raise ClaimsError(
+            f"{where}: a line of a rule must have an estimate that `estimates` names and one of "
+            f"{', '.join(RELATIONS)}, but it is {line}"
+        )
+    return Line(name, labels[name], relations[0], line[relations[0]])

@@ -1,0 +1,110 @@
+"""The parameters that several chapters share: of the sigmoid networks of section 4.1, and of the Inceptions of 4.2."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from bn.lab import paper
+from bn.lab.data import datasets, images
+from bn.lab.spec import Spec, positive, whole
+from bn.lab.train import recipes
+from bn.lab.train.replicas import Setting
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work a scale is: steps and seeds, and the same for a grid of settings."""
+
+    steps: int
+    seeds: int
+    grid_steps: int
+    grid_seeds: int
+
+
+# Section 4.1 by scale and data set. With MNIST the paper's own 50,000 steps fit a laptop, so every scale but
+# `smoke` has them; the larger scales add seeds and a longer grid.
+SIZES = {
+    ("smoke", "digits"): Size(60, 2, 20, 1),
+    ("smoke", "mnist"): Size(60, 2, 20, 1),
+    ("cpu", "digits"): Size(10_000, 3, 1_000, 2),
+    ("cpu", "mnist"): Size(paper.MNIST_STEPS, 3, 5_000, 1),
+    ("gpu", "digits"): Size(10_000, 10, 5_000, 5),
+    ("gpu", "mnist"): Size(paper.MNIST_STEPS, 10, 10_000, 5),
+    ("paper", "mnist"): Size(paper.MNIST_STEPS, 5, 10_000, 3),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitSpec(Spec):
+    """The parameters of a chapter that trains on handwritten digits: MNIST where it is, else scikit-learn's."""
+
+    sizes: ClassVar[dict] = SIZES
+    datasets: ClassVar[tuple[str, ...]] = datasets.NAMES
+
+    def resolved(self) -> str:
+        """MNIST for `auto` where it is in the data folder, else digits."""
+        return datasets.resolve(self.dataset)
+
+    def no_size(self) -> str:
+        """The only size that is missing is the paper's own, of digits."""
+        return (
+            f"scale '{self.scale}' needs MNIST, but the data set is {self.dataset}: run `make data`, "
+            "or point BN_DATA at the folder that holds MNIST/raw, or choose scale 'cpu'"
+        )
+
+    @property
+    def papers_own_size(self) -> bool:
+        """Whether the networks train on MNIST for as long as in the paper."""
+        return self.steps >= paper.MNIST_STEPS and self.dataset == "mnist"
+
+    def setting(
+        self, network: str, steps: int, learning_rate: float, weight_std: float, evaluations: int = 100
+    ) -> Setting:
+        """One network of section 4.1 on this specification's data, evaluated so many times."""
+        every = max(1, steps // evaluations)
+        return Setting(network, self.dataset, steps, every, paper.MNIST_BATCH, learning_rate, weight_std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec(Spec):
+    """The parameters of a chapter that trains the networks of section 4.2, whose sizes are in `bn.lab.train.recipes`.
+
+    `learning_rate` is that of Inception and of BN-Baseline; where it is not given, the best of a sweep on validation
+    images, at scale `paper` the paper's. Other `batch`es see as many images. `auto` is digits, at the larger scales
+    Tiny ImageNet and ImageNet.
+    """
+
+    sizes: ClassVar[dict] = recipes.SIZES
+    datasets: ClassVar[tuple[str, ...]] = images.NAMES
+
+    learning_rate: float | None = None
+    batch: int = paper.BATCH
+    width: float | None = None
+    pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(width=self.size.width if self.width is None else self.width)
+        self._set(pixels=self.size.pixels if self.pixels is None else self.pixels)
+        if self.learning_rate is None and not self.size.rates:
+            self._set(learning_rate=paper.RATE)
+        if self.learning_rate is not None:
+            positive("learning_rate", self.learning_rate)
+        whole("batch", self.batch, 2)
+        positive("width", self.width)
+        whole("pixels", self.pixels, images.SMALLEST)
+
+    def resolved(self) -> str:
+        """The data set of the scale where none is named."""
+        return recipes.DATASETS[self.scale] if self.dataset == "auto" else self.dataset
+
+    @property
+    def papers_own_size(self) -> bool:
+        """Whether the paper's network is trained on ImageNet for as long as in the paper."""
+        whole_network = (self.width, self.pixels) == (self.size.width, self.size.pixels)
+        return self.scale == "paper" and whole_network and self.steps >= self.size.steps
+
+    def base(self, learning_rate: float) -> recipes.Recipe:
+        """Inception at this specification's size, from which all other networks follow."""
+        size = replace(self.size, width=self.width, pixels=self.pixels)
+        recipe = recipes.inception(size, self.dataset, learning_rate, self.steps)
+        return recipe if self.batch == paper.BATCH else recipes.resized(recipe, self.batch)
