@@ -33,12 +33,12 @@ data: $(BIN)/ready
 	python -m bn.lab.data.fetch $(dataset)
 
 bench: $(BIN)/ready
-	python -m bn.lab.chapters.kernels.bench
+	python -m bn.lab.chapters.kernels
 	python -m bn.lab.bench
 
 # Goes on where an earlier call ended; `make bench-gpu options="--quick"` measures fewer cases.
 bench-gpu: $(BIN)/ready
-	python -m bn.lab.chapters.kernels.bench --scale gpu $(options)
+	python -m bn.lab.chapters.kernels --scale gpu $(options)
 
 serve: $(BIN)/ready
 	python -m http.server 8000 --bind 127.0.0.1 --directory build/html

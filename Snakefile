@@ -12,11 +12,14 @@ from glob import glob
 
 OUT = config.get("out", "build")
 LANGUAGES = ["en", "ar"]
-NOTEBOOKS = glob_wildcards("notebooks/{name,[^/.]+}.ipynb").name
+CHAPTERS = glob_wildcards("bn/lab/chapters/{name,[^/.]+}/__init__.py").name
+NOTEBOOKS = [n for n in glob_wildcards("notebooks/{name,[0-9][0-9]_[^/.]+}.ipynb").name if n[3:] in CHAPTERS]
 PARAMETERS = {"scale": "cpu"} | {k: config[k] for k in ("scale", "dataset", "seeds", "steps") if k in config}
-PACKAGE = glob("bn/**/*.py", recursive=True) + glob("bn/lab/*.mplstyle")
-EVIDENCE = glob("book/claims.yml") + glob("book/records/**/*.json", recursive=True)
-PAGES = [f for f in glob("book/**/*.*", recursive=True) if not f.endswith((".mo", ".pyc", "claims.yml"))]
+PACKAGE = [f for kind in ("py", "mplstyle", "html") for f in glob(f"bn/**/*.{kind}", recursive=True)]
+EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.json", recursive=True)
+WORDS = [f"book/locale/ar/LC_MESSAGES/{name}.po" for name in ("lab", "claims")]
+PAGES = [f for f in glob("book/**/*.*", recursive=True) if not f.endswith((".mo", ".pyc", ".yml", ".json"))]
+PAGES += ["book/_config.yml", "book/_config.ar.yml", "book/_toc.yml"]
 
 
 wildcard_constraints:
@@ -41,6 +44,7 @@ rule notebook:
     input:
         PACKAGE,
         EVIDENCE,
+        lambda w: [] if w.language == "en" else WORDS,
         notebook="notebooks/{name}.ipynb",
         trained=lambda w: [] if w.language == "en" else f"{OUT}/notebooks/en/{w.name}.ipynb",
     output:
@@ -72,7 +76,7 @@ rule edition:
     output:
         directory(f"{OUT}/html/{{language}}"),
     shell:
-        "python book/_ext/assemble.py edition {wildcards.language} --out {OUT}"
+        "python book/_ext/assemble.py {wildcards.language} --out {OUT}"
 
 
 rule welcome:
@@ -86,4 +90,4 @@ rule welcome:
 
 rule catalogues:
     shell:
-        "python book/_ext/assemble.py catalogues --out {OUT}"
+        "python book/_ext/catalogues.py --out {OUT}"

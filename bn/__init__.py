@@ -3,7 +3,8 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from bn import functional, reference
-from bn.convert import convert, fold, recompute_statistics, revert
+from bn.convert import convert, recompute_statistics, revert
+from bn.fold import fold
 from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
 
 try:

@@ -1,71 +1,20 @@
-"""Whole networks: torch's layers made ours and back, folded away for inference, or given population statistics.
+"""Whole networks: torch's layers made ours and back, and population statistics in place of running averages.
 
 A layer changes its class in place and stays the same object. Hooks, optimizers, shared layers and lists that hold it
-need no repair, and the way back is exact. Which layer feeds which is read off symbolic traces (torch.fx) of the
-module's own forward: a trace is read and thrown away, never run in the module's place. What a trace cannot see: code
-outside forward that calls the layers one by one, and a branch that forward takes for a Tensor and not for a stand-in.
+need no repair, and the way back is exact.
 """
 
-import copy
-import inspect
-from collections import Counter
-from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from torch.optim.swa_utils import update_bn
 
-from bn.layers import TORCHS, BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm, become
+from bn.layers import TORCHS, BatchNorm1d, BatchNorm2d, BatchNorm3d, FusedReLU, become, is_plain
+from bn.trace import exclusive_pairs, modes_kept
 
 OURS = {TORCHS[cls]: cls for cls in (BatchNorm1d, BatchNorm2d, BatchNorm3d)}
-SYNC = nn.SyncBatchNorm | SyncBatchNorm
-LAYERS = (*TORCHS, *TORCHS.values())
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-# The dimensions of the output of a layer that can take a BatchNorm in, and the axis of its weight that is the channel.
-FOLDABLE = {
-    nn.Linear: (2, 0),
-    nn.Conv1d: (3, 0),
-    nn.Conv2d: (4, 0),
-    nn.Conv3d: (5, 0),
-    nn.ConvTranspose1d: (3, 1),
-    nn.ConvTranspose2d: (4, 1),
-    nn.ConvTranspose3d: (5, 1),
-}
-
-
-class FusedReLU(nn.Identity):
-    """The place of an nn.ReLU that the BatchNorm layer before it now computes; `inplace` waits for the way back."""
-
-    def extra_repr(self):
-        """Show what an nn.ReLU shows."""
-        return "inplace=True" if self.inplace else ""
-
-
-class Folded(nn.Identity):
-    """The place of a BatchNorm layer that the layer before it has taken in; its activation is left."""
-
-    def forward(self, x):
-        """Return g(x); `x` (N, C) or (N, C, *), of the shape that the layer before gives."""
-        torch._assert(x.dim() == self.dims, "a folded network takes a batch, one example along the first dimension")
-        return torch.relu(x) if self.activation == "relu" else x
-
-
-class Affine(nn.Module):
-    """A BatchNorm layer with fixed statistics: `slope` x + `offset`, a pair for each channel (Algorithm 2, line 11)."""
-
-    def forward(self, x, residual=None):
-        """Return g(slope x + offset + residual); `x` and `residual` (N, C) or (N, C, *)."""
-        torch._assert(x.shape[1] == len(self.slope), "the input's second dimension must be the channels of the layer")
-        y = (x.movedim(1, -1) * self.slope + self.offset).movedim(-1, 1).to(x.dtype)
-        y = y if residual is None else y + residual
-        return torch.relu(y) if self.activation == "relu" else y
-
-    def extra_repr(self):
-        """Show C and the activation."""
-        return f"{len(self.slope)}, activation={self.activation!r}"
 
 
 def convert(module):
@@ -86,9 +35,9 @@ def convert(module):
     neighbours of an nn.Sequential. Left alone: subclasses of torch's layers, lazy ones among them, SyncBatchNorm,
     F.relu, and a ReLU that is called in several places. `revert` goes back.
     """
-    pairs = _pairs(module, modes=(True, False))
+    pairs = exclusive_pairs(module, modes=(True, False))
     for layer in module.modules():
-        if _is_plain(layer, OURS):
+        if is_plain(layer, OURS):
             become(layer, OURS[type(layer)], activation=None)
     for layer, relu in pairs:
         if type(layer) in TORCHS and type(relu) is nn.ReLU and layer.activation is None:
@@ -120,95 +69,12 @@ def revert(module):
         if type(relu.layer[0]) not in TORCHS or relu.layer[0] not in names:
             raise ValueError(f"{names[relu]} is a fused ReLU, but the layer it was fused into is not in the module")
     for relu in fused:
-        _restore(relu)
+        relu.restore()
     for layer in names:
         if type(layer) in TORCHS:
             become(layer, TORCHS[type(layer)])
             del layer.activation
     return module
-
-
-def _restore(relu):
-    relu.layer[0].activation = None
-    become(relu, nn.ReLU)
-    del relu.layer
-
-
-def fold(module):
-    """Return a copy of a module for inference, without BatchNorm: the layer before takes it in, or an affine map.
-
-    >>> fold(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU()))
-    Sequential(
-      (0): Affine(1, activation=None)
-      (1): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
-      (2): Folded()
-      (3): ReLU()
-    )
-
-    The copy is in inference mode and gives what `module.eval()` gives, to rounding. A layer is taken in by the
-    convolution, transposed convolution or Linear that alone feeds it and feeds nothing else, where neither is
-    shared nor hooked; the input must then have a batch dimension (N, C) or (N, C, *). Any other layer becomes
-    `Affine`. Torch's layers and ours, SyncBatchNorm among them, are folded; subclasses of others are left as they are.
-
-    Errors: ValueError where a layer has no running statistics (track_running_stats=False): it needs its mini-batch.
-    Source: Ioffe and Szegedy (2015), section 3.1 and Algorithm 2, lines 8 to 12.
-    """
-    for name, layer in module.named_modules():
-        if _is_plain(layer, LAYERS) and (layer.running_mean is None or layer.running_var is None):
-            raise ValueError(f"{name or 'the module itself'} has no running statistics, so it cannot be folded")
-    module = copy.deepcopy(module).eval()
-    for relu in [part for part in module.modules() if type(part) is FusedReLU]:
-        _restore(relu)
-    with torch.no_grad():
-        for before, layer in _pairs(module, modes=(False,)):
-            if _can_take_in(before, layer):
-                _take_in(before, layer)
-        for layer in module.modules():
-            if _is_plain(layer, LAYERS):
-                _become_affine(layer)
-    return module
-
-
-def _can_take_in(before, layer):
-    if type(before) not in FOLDABLE or type(layer) not in LAYERS:
-        return False
-    if type(before) is nn.Linear:  # its channels are the last axis, a BatchNorm's the second: the same in (N, C) only
-        return before.out_features == layer.num_features and isinstance(layer, nn.BatchNorm1d | SYNC)
-    # A transposed convolution in groups keeps the channels of all groups along one axis: there is no scale for each.
-    return before.out_channels == layer.num_features and not (before.transposed and before.groups > 1)
-
-
-def _take_in(before, layer):
-    dims, axis = FOLDABLE[type(before)]
-    mean, var, eps = layer.running_mean, layer.running_var, layer.eps
-    if type(before) is nn.Linear:
-        fused = fuse_linear_bn_weights(before.weight, before.bias, mean, var, eps, *_gamma_beta(layer))
-    else:
-        fused = fuse_conv_bn_weights(
-            before.weight, before.bias, mean, var, eps, *_gamma_beta(layer), transpose=axis == 1
-        )
-    before.weight, before.bias = fused
-    _strip(layer, Folded, dims=dims)
-
-
-def _become_affine(layer):
-    gamma, beta = _gamma_beta(layer)
-    slope = gamma * torch.rsqrt(layer.running_var + layer.eps)
-    offset = beta - slope * layer.running_mean
-    _strip(layer, Affine)
-    layer.register_buffer("slope", slope)
-    layer.register_buffer("offset", offset)
-
-
-def _gamma_beta(layer):
-    gamma = torch.ones_like(layer.running_mean) if layer.weight is None else layer.weight
-    return gamma, torch.zeros_like(layer.running_mean) if layer.bias is None else layer.bias
-
-
-def _strip(layer, cls, **attributes):
-    layer._parameters.clear()
-    layer._buffers.clear()
-    become(layer, cls, activation=getattr(layer, "activation", None), **attributes)
 
 
 def recompute_statistics(module, batches):
@@ -236,7 +102,7 @@ def recompute_statistics(module, batches):
     momenta = {layer: layer.momentum for layer in layers}
     buffers = [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers()]
     try:
-        with torch.no_grad(), _modes_kept(module):
+        with torch.no_grad(), modes_kept(module):
             update_bn(chain([first[0][1]], batches), module)
     except BaseException:
         for buffer, before in buffers:
@@ -245,98 +111,3 @@ def recompute_statistics(module, batches):
     finally:
         for layer, momentum in momenta.items():
             layer.momentum = momentum
-
-
-def _pairs(module, modes):
-    """Return the (before, after) for which the output of `before` goes to `after` and nowhere else, in every mode."""
-    try:
-        with _modes_kept(module), _untouched(module):
-            traces = [_pairs_of_trace(module, *how) for how in _ways_to_call(module, modes)]
-    except Exception:  # forward is arbitrary code: whatever it raises means that its dataflow is not known
-        return _neighbours(module)
-    return [pair for pair in traces[0] if all(pair in trace for trace in traces)]
-
-
-def _ways_to_call(module, modes):
-    """Yield (training, arguments): every optional argument once given, once left at its default."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    for training in modes:
-        yield training, None
-        if defaults:
-            yield training, defaults
-
-
-def _pairs_of_trace(module, training, arguments):
-    for part in module.modules():
-        part.training = training
-    tracer = _Tracer()
-    graph = tracer.trace(module, concrete_args=arguments)
-    parts = dict(module.named_modules(remove_duplicate=False))
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    times = Counter(parts[node.target] for node in calls)
-    read = {parts[node.target.rpartition(".")[0]] for node in graph.nodes if node.op == "get_attr"}
-    hidden = {inner for part in times for inner in part.modules() if inner is not part}
-    pairs = []
-    for node in calls:
-        before = node.args[0] if len(node.args) == 1 and not node.kwargs else None
-        if isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1:
-            pair = parts[before.target], parts[node.target]
-            if all(times[part] == 1 and part not in read | hidden and not _is_hooked(part) for part in pair):
-                pairs.append(pair)
-    return pairs
-
-
-class _Tracer(fx.Tracer):
-    """Enters no BatchNorm layer, and nothing that is hooked: a hook may read or change what flows through."""
-
-    proxy_buffer_attributes = True  # or a buffer that forward changes would really be changed by tracing it
-
-    def is_leaf_module(self, m, module_qualified_name):
-        return isinstance(m, _BatchNorm) or _is_hooked(m) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _is_plain(module, classes):
-    """Tell whether a module is of one of the classes, not of a subclass, and nobody gave it a forward of its own."""
-    return type(module) in classes and "forward" not in vars(module)
-
-
-def _is_hooked(module):
-    return any(vars(module)[hooks] for hooks in HOOKS) or "forward" in vars(module)
-
-
-def _neighbours(module):
-    """Return the pairs of neighbours in an nn.Sequential of which each has one place in the module, and no hooks."""
-    places = Counter(part for _, part in module.named_modules(remove_duplicate=False))
-    return [
-        pair
-        for parent in module.modules()
-        if type(parent).forward is nn.Sequential.forward and places[parent] == 1
-        for pair in pairwise(parent)
-        if all(places[part] == 1 and not _is_hooked(part) for part in pair)
-    ]
-
-
-@contextmanager
-def _modes_kept(module):
-    """Give every part its own training flag back: a network may be frozen in places."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-
-
-@contextmanager
-def _untouched(module):
-    """Undo what forward writes on its modules while it is traced, and what it takes from the random numbers."""
-    held = [item for part in module.modules() for item in (vars(part), *vars(part).values())]
-    before = [(item, copy.copy(item)) for item in held if isinstance(item, dict | list)]
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for item, items in before:
-            item.clear()
-            (item.update if isinstance(item, dict) else item.extend)(items)

@@ -4,7 +4,8 @@ import importlib.util
 import os
 
 import torch
-import torch.nn.functional as F
+
+from bn import eager
 
 BACKENDS = ("auto", "torch", "triton", "reference")
 ACTIVATIONS = (None, "relu")
@@ -87,42 +88,7 @@ def batch_norm_act(
         from bn import ops  # Triton is not on every platform, and its import takes a second
 
         return ops.batch_norm_act(*arguments)
-    return _reference(*arguments) if chosen == "reference" else _torch(*arguments)
-
-
-def _torch(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    if residual is not None:
-        y = y + residual
-    return torch.relu(y) if activation == "relu" else y
-
-
-def _reference(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    y, mu_B, sigma2_B = algorithm_1(x, running_mean, running_var, weight, bias, training, eps, activation, residual)
-    if training and running_mean is not None:
-        m = x.numel() // x.shape[1]
-        with torch.no_grad():
-            running_mean.lerp_(mu_B.to(running_mean.dtype), momentum)
-            running_var.lerp_((sigma2_B * m / (m - 1)).to(running_var.dtype), momentum)
-    return y
-
-
-def algorithm_1(x, mean, var, weight, bias, training, eps, activation, residual, dtype=torch.float64):
-    """Return y, and the mean and variance it used, by plain operations that autograd differentiates."""
-    axes = [0, *range(2, x.dim())]
-    shape = [1, -1] + [1] * (x.dim() - 2)
-    values = x.to(dtype)
-    if training:
-        mean = values.mean(axes)  # Algorithm 1, line 1
-        var = (values - mean.view(shape)).square().mean(axes)  # line 2
-    y = (values - mean.to(dtype).view(shape)) * (var.to(dtype) + eps).rsqrt().view(shape)  # line 3
-    if weight is not None:
-        y = y * weight.to(dtype).view(shape)  # line 4
-    if bias is not None:
-        y = y + bias.to(dtype).view(shape)
-    if residual is not None:
-        y = y + residual.to(dtype)
-    return (y.relu() if activation == "relu" else y).to(x.dtype), mean, var
+    return eager.by_algorithm_1(*arguments) if chosen == "reference" else eager.by_torch(*arguments)
 
 
 def _choose(backend, x):

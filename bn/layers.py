@@ -5,7 +5,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bn.functional import ACTIVATIONS, algorithm_1, batch_norm_act
+from bn.eager import algorithm_1, follow
+from bn.functional import ACTIVATIONS, batch_norm_act
 
 
 class _Layer:
@@ -166,15 +167,9 @@ class SyncBatchNorm(_Layer, _BatchNorm):
             x, mu, sigma2, self.weight, self.bias, False, self.eps, self.activation, residual, values.dtype
         )
         if self.track_running_stats:
-            self._follow(mu.detach(), sigma2.detach() * m / (m - 1))
+            follow(self.running_mean, self.running_var, mu, sigma2, m, self._weight_of_the_newest())
+            self.num_batches_tracked.add_(1)
         return y
-
-    @torch.no_grad()
-    def _follow(self, mean, var):
-        newest = self._weight_of_the_newest()
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), newest)
-        self.running_var.lerp_(var.to(self.running_var.dtype), newest)
-        self.num_batches_tracked.add_(1)
 
     @classmethod
     def convert_sync_batchnorm(cls, module, process_group=None):
@@ -190,7 +185,7 @@ class SyncBatchNorm(_Layer, _BatchNorm):
         Subclasses of others, lazy ones among them, stay as they are. Returns `module`.
         """
         for layer in module.modules():
-            if type(layer) in (*TORCHS, *TORCHS.values()):
+            if type(layer) in LAYERS:
                 become(layer, cls, activation=getattr(layer, "activation", None), process_group=process_group)
         return module
 
@@ -201,6 +196,7 @@ TORCHS = {
     BatchNorm3d: nn.BatchNorm3d,
     SyncBatchNorm: nn.SyncBatchNorm,
 }
+LAYERS = (*TORCHS, *TORCHS.values())
 
 
 def become(module, cls, **attributes):
@@ -208,6 +204,25 @@ def become(module, cls, **attributes):
     module.__class__ = cls
     for name, value in attributes.items():
         setattr(module, name, value)
+
+
+def is_plain(module, classes):
+    """Tell whether a module is of one of the classes, not of a subclass, and nobody gave it a forward of its own."""
+    return type(module) in classes and "forward" not in vars(module)
+
+
+class FusedReLU(nn.Identity):
+    """The place of an nn.ReLU that the BatchNorm layer before it now computes; `inplace` waits for the way back."""
+
+    def extra_repr(self):
+        """Show what an nn.ReLU shows."""
+        return "inplace=True" if self.inplace else ""
+
+    def restore(self):
+        """Be an nn.ReLU again, in place; the layer gives its activation back."""
+        self.layer[0].activation = None
+        become(self, nn.ReLU)
+        del self.layer
 
 
 class _SumOverProcesses(torch.autograd.Function):

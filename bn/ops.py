@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bn import launch
-from bn.functional import algorithm_1
+from bn.eager import algorithm_1
 
 
 @torch.library.custom_op("bn::training", mutates_args=("running_mean", "running_var"))

@@ -9,9 +9,7 @@ from hypothesis import settings
 if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
     os.environ["TRITON_INTERPRET"] = "1"
 
-from bn.lab import spec as experiments
-from bn.lab.chapters import image_records
-from bn.lab.store import records
+from bn.lab import registry
 from bn.lab.data.datasets import Data, Split
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
@@ -61,17 +59,19 @@ def quick_interpreter():
         yield
 
 
+class Smoke(dict):
+    """The records of the chapters at smoke scale on digits by name, each made when it is first asked for."""
+
+    def __missing__(self, name: str) -> dict:
+        experiment = registry.experiment(name)
+        self[name] = experiment.record(experiment.spec(scale="smoke", dataset="digits"))
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def smoke_records(shared_runs):
-    """The records of the notebooks at smoke scale on digits, by name of the experiment."""
-    return {
-        "algorithm": records.algorithm(experiments.Algorithm(scale="smoke", dataset="digits")),
-        "activations": records.activations(experiments.Activations(scale="smoke", dataset="digits")),
-        "inception": records.inception(experiments.Inception(scale="smoke", dataset="digits")),
-        "training_speed": image_records.training_speed(experiments.Photographs(scale="smoke", dataset="digits")),
-        "ablations": image_records.ablations(experiments.Photographs(scale="smoke", dataset="digits")),
-        "ensemble": image_records.ensemble(experiments.Photographs(scale="smoke", dataset="digits")),
-    }
+    """`smoke_records[name]` is a record; none is trained twice."""
+    return Smoke()
 
 
 @pytest.fixture(scope="session")

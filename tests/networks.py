@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bn.lab.data import datasets as data
+from bn.lab.data.datasets import torchvision_datasets
 
 
 def torchvision_models():
     """torchvision's networks, where it is installed, beside any build of torch."""
     with suppress(ImportError):
-        data._torchvision_datasets()
+        torchvision_datasets()
     return pytest.importorskip("torchvision.models")
 
 

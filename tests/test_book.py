@@ -11,12 +11,9 @@ from pathlib import Path
 import arabic  # noqa: F401  (test_browser takes it from here)
 import assemble
 import nbformat
-import polib
 import pytest
-from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
-CATALOGUES = ROOT / "book" / "locale" / "ar" / "LC_MESSAGES"
 PAGES = sorted(p.stem for p in [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
 SMOKE = ["--config", "scale=smoke", "dataset=digits", "out=build/smoke"]  # the runs of `smoke_records`, too
 
@@ -78,75 +75,6 @@ def test_readers_never_see_what_papermill_adds(tmp_path):
 def test_overlay_reaches_every_depth():
     base = {"a": 1, "deep": {"kept": 1, "changed": 1}}
     assert assemble.merged(base, {"deep": {"changed": 2}}) == {"a": 1, "deep": {"kept": 1, "changed": 2}}
-
-
-# ---- Translation ---------------------------------------------------------------------------------
-
-
-@functools.cache
-def extracted() -> Path:
-    return assemble.templates(ROOT / "build" / "smoke")
-
-
-@functools.cache
-def catalogue(page: str) -> polib.POFile:
-    return polib.pofile(str(CATALOGUES / f"{page}.po"))
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_catalogue_is_complete(page):
-    entries = catalogue(page)
-    wanted = {e.msgid for e in polib.pofile(str(extracted() / f"{page}.pot"))}
-    assert {e.msgid for e in entries if not e.obsolete} == wanted, "run: snakemake --cores 1 catalogues"
-    assert [e.msgid for e in entries.untranslated_entries()] == []
-    assert [e.msgid for e in entries if e.fuzzy] == []
-    assert [e.msgid for e in entries.obsolete_entries()] == []
-
-
-ISOLATED = re.compile(r"\$[^$]+\$|<bdi>.*?</bdi>|<[^>]*>|\{[\w:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)", re.S)
-FRAGILE = re.compile(
-    r"(?<![A-Za-z])[-−+±<>≤≥≈=~]\s?\d"  # a sign before a number changes sides; in SHA-256 it holds
-    r"|\d\s?[%٪×^°⁰¹²³⁴-⁹⁻]|[%٪]\s?\d"  # so do a percentage, a product and a power
-    r"|\d\s?[-–−:/]\s?\d"  # and the ends of a range change places
-    r"|[٠-٩]"  # digits are Latin in the whole book
-)
-
-
-def bare(text: str) -> list[str]:
-    """Pieces of an Arabic sentence that the bidirectional algorithm would reorder."""
-    return [m.group() for m in FRAGILE.finditer(ISOLATED.sub(" ", text))]
-
-
-@pytest.mark.parametrize("text", ["القيمة -3.5", "نحو 5×10⁶", "بلغت 97.3%", "بين 0.1–0.9", "عدد ٣"])
-def test_bare_numbers_are_caught(text):
-    assert bare(text)
-    assert not bare(f"<bdi>{text}</bdi> ثم ${text}$ ثم `{text}` في عام 2015، القسم 4.1")
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_numbers_in_arabic_are_isolated(page):
-    assert {e.msgid: bare(e.msgstr) for e in catalogue(page) if bare(e.msgstr)} == {}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_numbers_that_programs_print_in_arabic_are_isolated(page):
-    soup = BeautifulSoup((build() / "ar" / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
-    for isolated in soup.select(".bn :is(bdi, svg, code)"):
-        isolated.decompose()
-    assert [part for part in map(bare, (b.get_text(" ") for b in soup.select(".bn"))) if part] == []
-
-
-ROLE, MATH, LINK = r"\{([\w:]+)\}`", r"\$[^$]+\$", r"\]\(([^)]*)\)"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_nothing_is_lost_in_translation(page):
-    for entry in catalogue(page).translated_entries():
-        for pattern in (ROLE, MATH, LINK):
-            there = Counter(re.findall(pattern, entry.msgid)) - Counter(["ar"] * 9)
-            assert there <= Counter(re.findall(pattern, entry.msgstr)), entry.msgid
-        cited = re.findall(r"\{cite:\w+\}`[^`]*`", entry.msgid)
-        assert all(citation in entry.msgstr for citation in cited), entry.msgid
 
 
 # ---- Anchors -------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Networks converted and reverted, against the networks they come from."""
 
 import copy
-import importlib
 import io
 
 import pytest
@@ -10,9 +9,7 @@ from networks import NETS, Net, Residual, count, randomize
 from torch import nn
 
 import bn
-
-module_of = importlib.import_module("bn.convert")  # the package's own `convert` is the function
-FusedReLU = module_of.FusedReLU
+from bn.layers import FusedReLU
 
 
 @pytest.fixture(params=NETS.values(), ids=NETS)

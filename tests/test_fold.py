@@ -1,7 +1,6 @@
 """Networks folded for inference or given population statistics, against the networks they come from."""
 
 import copy
-import importlib
 
 import pytest
 import torch
@@ -11,9 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import bn
 from bn import reference
-
-module_of = importlib.import_module("bn.convert")  # the package's own `convert` is the function
-Folded, Affine = module_of.Folded, module_of.Affine
+from bn.fold import Affine, Folded
 
 
 def close(got, want):

@@ -18,18 +18,10 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from test_book import ROOT, SMOKE, snakemake
 
-from bn.lab.spec import Activations, Algorithm, Inception, Kernels, ParameterError, Photographs
+from bn.lab import registry
+from bn.lab.spec import ParameterError
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-QUESTIONS = {
-    "01_algorithm": Algorithm,
-    "03_activations": Activations,
-    "07_inception": Inception,
-    "08_training_speed": Photographs,
-    "09_ablations": Photographs,
-    "10_ensemble": Photographs,
-    "11_kernels": Kernels,
-}
+NOTEBOOKS = list(registry.notebooks().values())
 TINY = {"scale": "smoke", "dataset": "digits"}
 STARTED = time.time()  # before any notebook of this session
 ARABIC = re.compile("[\u0621-\u064a]{2,}")
@@ -71,7 +63,7 @@ def test_the_first_code_cell_holds_all_parameters_with_their_defaults(notebook):
     assert not any("parameters" in cell.metadata.get("tags", []) for cell in others)
     values = {}
     exec(first.source, {}, values)
-    assert values == {field.name: field.default for field in fields(QUESTIONS[notebook.stem])}
+    assert values == {field.name: field.default for field in fields(registry.experiment(notebook.stem[3:]).spec)}
     lines = first.source.splitlines()[1:]
     assert all("  # " in line for line in lines), "every parameter says what is allowed"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from bn.lab import paths
 from bn.lab.spec import Spec
@@ -45,6 +46,11 @@ def experiment(name: str) -> Experiment:
     if name not in notebooks():
         raise KeyError(f"no chapter is called {name!r}; there are {', '.join(notebooks())}")
     return importlib.import_module(f"bn.lab.chapters.{name}").EXPERIMENT
+
+
+def figures(name: str) -> ModuleType:
+    """The module with the figures of one chapter, a function each, from a record and a language to a drawing."""
+    return importlib.import_module(f"bn.lab.chapters.{name}.figures")
 
 
 def experiments() -> dict[str, Experiment]:

@@ -1,7 +1,6 @@
-"""Assemble and build one edition of the book, or its translation catalogues.
+"""Assemble and build one edition of the book.
 
-python book/_ext/assemble.py edition ar --out build     build/book/ar -> build/html/ar
-python book/_ext/assemble.py catalogues --out build     new sentences -> book/locale/ar
+python book/_ext/assemble.py ar --out build     build/book/ar -> build/html/ar
 """
 
 import argparse
@@ -13,12 +12,11 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from sphinx_intl import catalog
 
 BOOK = Path(__file__).absolute().parents[1]
 TOOLS = Path(sys.executable).parent
 NOTEBOOKS = BOOK.parent / "notebooks"
-NOT_SOURCES = ("records", "claims.yml", "welcome.html", "__pycache__", "*.mo", "_config*.yml")
+NOT_SOURCES = ("records", "claims", "welcome.html", "__pycache__", "*.mo", "_config*.yml")
 
 
 def merged(base: dict, overlay: dict) -> dict:
@@ -72,42 +70,13 @@ def edition(language: str, out: Path) -> None:
     shutil.move(tree / "_build" / "html", target)
 
 
-def templates(out: Path) -> Path:
-    """Extract every sentence to translate from the pages and the stored notebooks: one .pot a page."""
-    tree = assemble("en", NOTEBOOKS, out / "book" / "gettext")
-    jupyter_book(tree, "--builder", "custom", "--custom-builder", "gettext")
-    return tree / "_build" / "gettext"
-
-
-def catalogues(out: Path) -> None:
-    """Merge new and changed sentences into book/locale/ar, where a translator finds them."""
-    pot = templates(out)
-    locale = ["--locale-dir", str(BOOK / "locale"), "--language", "ar", "--line-width", "110"]
-    command = [str(TOOLS / "sphinx-intl"), "update", "--pot-dir", str(pot), *locale, "--no-obsolete"]
-    subprocess.run(command, check=True)
-    for path in (BOOK / "locale").rglob("*.po"):
-        tidy(path)
-
-
-def tidy(path: Path) -> None:
-    """Replace the template header of a catalogue, and its guesses at format strings, by what is true."""
-    messages = catalog.load_po(str(path))
-    messages.header_comment = "# Arabic edition of Batch Normalization, reproduced."
-    messages.project, messages.last_translator, messages.language_team = "bn", "", ""
-    messages.fuzzy = False
-    for message in messages:
-        message.flags -= {"python-brace-format", "python-format"}
-    catalog.dump_po(str(path), messages, line_width=110)
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["edition", "catalogues"])
-    parser.add_argument("language", nargs="?", choices=["en", "ar"], default="en")
+    parser.add_argument("language", choices=["en", "ar"])
     parser.add_argument("--out", type=Path, default=Path("build"))
-    ask = parser.parse_args()
-    edition(ask.language, ask.out) if ask.what == "edition" else catalogues(ask.out)
+    asked = parser.parse_args()
+    edition(asked.language, asked.out)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,17 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class Lab(SphinxDirective):
-    """```{lab} NAME``` becomes the HTML of `bn.lab.show.html.part(NAME, language)`."""
+    """```{lab} NAME OPTION…``` becomes the HTML of `bn.lab.show.pages.part(language, NAME, OPTION…)`."""
 
     required_arguments = 1
+    optional_arguments = 2
 
     def run(self) -> list[nodes.Node]:
         if self.env.app.builder.name == "gettext":  # its words are translated in bn.lab, not in catalogues
             return []
-        from bn.lab.show import html as show
+        from bn.lab.show import pages
 
-        return [nodes.raw("", show.part(self.arguments[0], self.config.language), format="html")]
+        return [nodes.raw("", pages.part(self.config.language, *self.arguments), format="html")]
 
 
 def setup(app):

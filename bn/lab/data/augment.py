@@ -19,7 +19,7 @@ from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
 _SCALES = (8, 9, 10, 11)  # sevenths: GoogLeNet's 256, 288, 320 and 352 pixels for crops of 224
-COUNTS = (1, 10, 144)
+COUNTS = (1, 10, 144)  # crops of an image in testing: a prediction costs as many forward passes
 
 
 def augment(x: Tensor, generator: torch.Generator, strength: float = 0.5) -> Tensor:
@@ -29,13 +29,13 @@ def augment(x: Tensor, generator: torch.Generator, strength: float = 0.5) -> Ten
 
 
 def random_crop(x: Tensor, generator: torch.Generator, padding: int) -> Tensor:
-    """Each image with `padding` black pixels on all sides, cropped at a place of its own to the size it had."""
+    """Each image with `padding` black pixels on all sides, cropped at a position of its own to the size it had."""
     _check(x)
     if type(padding) is not int or padding < 0:
         raise ValueError(f"padding must be a whole number of pixels, 0 or more, but it is {padding!r}")
     m, channels, h, w = x.shape
-    places = torch.randint(2 * padding + 1, (2, m, 1), generator=generator, device=generator.device)
-    top, left = places.to(x.device)
+    offsets = torch.randint(2 * padding + 1, (2, m, 1), generator=generator, device=generator.device)
+    top, left = offsets.to(x.device)
     rows, columns = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)  # of each image
     image = torch.arange(m, device=x.device)[:, None, None, None]
     channel = torch.arange(channels, device=x.device)[:, None, None]
@@ -86,7 +86,7 @@ def crops(x: Tensor, count: int = 1, size: int | None = None) -> Iterator[Tensor
     - 144, as GoogLeNet was tested (Szegedy et al., 2014): the shorter side scaled to 8, 9, 10 and 11 sevenths of
       `size`; of each scale the squares at both ends and in the middle of the longer side; of each square four
       corners, the centre, and the whole square scaled to `size`; and the mirror images: 4 × 3 × 6 × 2. A square
-      image has its three squares in one place, so each of 48 different crops then comes three times.
+      image has its three squares in one position, so each of 48 different crops then comes three times.
 
     `size` is the shorter side where it is not given. One crop exists at a time; `torch.cat` puts them together.
     """
@@ -98,27 +98,27 @@ def crops(x: Tensor, count: int = 1, size: int | None = None) -> Iterator[Tensor
     if type(size) is not int or not 1 <= size <= shorter:
         raise ValueError(f"size must be a whole number from 1 to {shorter}, the shorter side, but it is {size!r}")
     if count == 1:
-        return iter([_places(x, size)[-1]])
+        return iter([_corners_and_centre(x, size)[-1]])
     views = _ten(x, size) if count == 10 else _one_hundred_and_forty_four(x, size)
     return (mirrored for view in views for mirrored in (view, view.flip(-1)))
 
 
 def _ten(x: Tensor, size: int) -> Iterator[Tensor]:
-    yield from _places(scaled(_squares(x)[1], round(size * _SCALES[0] / 7)), size)
+    yield from _corners_and_centre(scaled(_squares(x)[1], round(size * _SCALES[0] / 7)), size)
 
 
 def _one_hundred_and_forty_four(x: Tensor, size: int) -> Iterator[Tensor]:
     for scale in _SCALES:
         for square in _squares(scaled(x, round(size * scale / 7))):
-            yield from _places(square, size)
+            yield from _corners_and_centre(square, size)
             yield scaled(square, size)
 
 
-def _places(x: Tensor, size: int) -> list[Tensor]:
-    """Four corners, then the centre."""
+def _corners_and_centre(x: Tensor, size: int) -> list[Tensor]:
+    """Squares of `size` pixels: the four corners, then the centre."""
     bottom, right = x.shape[-2] - size, x.shape[-1] - size
-    places = (0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)
-    return [x[..., i : i + size, j : j + size] for i, j in places]
+    offsets = (0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)
+    return [x[..., i : i + size, j : j + size] for i, j in offsets]
 
 
 def _squares(x: Tensor) -> list[Tensor]:
@@ -169,5 +169,5 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.d
 
 def _check(x: Tensor) -> None:
     if x.dtype != torch.uint8 or x.dim() != 4 or x.shape[1] not in (1, 3):
-        found = f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
-        raise ValueError(f"the images must be (m, 1 or 3, h, w) uint8, but they are {found}")
+        shape = f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}"
+        raise ValueError(f"the images must be (m, 1 or 3, h, w) uint8, but they are {shape}")

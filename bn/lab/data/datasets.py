@@ -1,9 +1,12 @@
-"""Images for the experiments: scikit-learn's digits (always there) and MNIST (`make data`).
+"""Digits for the experiments: scikit-learn's (always there) and MNIST (`make data`).
+
+>>> digits = load("digits")
+>>> digits.train.x.shape, digits.train.x.dtype
+(torch.Size([1257, 784]), torch.uint8)
 
 Every data set is split once and for all: settings are chosen on `validation`, results are read on `test`.
 """
 
-import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +17,13 @@ import torch
 
 from bn.lab import paths
 
-TRAINING_IMAGES = {"digits": 1_257, "mnist": 55_000}
+TRAINING_IMAGES = {"digits": 1_257, "mnist": 55_000}  # no mini-batch can be larger
 NAMES = tuple(TRAINING_IMAGES)
-_MNIST_VALIDATION = 5_000  # the last training images, kept aside for choices
-_MNIST_FILES = {  # uncompressed bytes, SHA-256
+_INK = 0.4  # of an enlarged digit's full shade: the binary image has about as much ink as the 8×8 one
+_HALF = 127  # of MNIST's 255 shades: what is darker is ink
+_HELD_OUT = 180, 360  # validation and test images of digits, a tenth and a fifth: an accuracy in steps of 0.3 points
+_MNIST_VALIDATION = 5_000  # the last training images: an accuracy of 98% is known to 0.2 points, one standard error
+MNIST_FILES = {  # uncompressed bytes, SHA-256
     "train-images-idx3-ubyte": (
         47_040_016,
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -33,7 +39,7 @@ class DataError(Exception):
 
 
 class Split(NamedTuple):
-    """Binary images `x`, (n, 784) uint8 in {0, 1}, and labels `y`, (n,) int64."""
+    """Images `x` and labels `y`, (n,) int64. Of a `Data`, x is binary, (n, 784) uint8 in {0, 1}."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -58,64 +64,40 @@ def resolve(name: str) -> str:
 
 
 def load(name: str) -> Data:
-    """Load `digits` or `mnist` as binary 28×28 images; a `DataError` says what is missing and what to do."""
-    splits = {"digits": _digits, "mnist": _mnist}[name]()
+    """Load `digits` or `mnist` as binary 28×28 images; a `DataError` says what is missing and what to do.
+
+    Digits are enlarged from 8×8. The parts have 1,257 / 180 / 360 images, those of MNIST 55,000 / 5,000 / 10,000.
+    """
+    binary = {"digits": _enlarged, "mnist": lambda x: x > _HALF}[name]
+    splits = [Split(binary(split.x).flatten(1).to(torch.uint8), split.y) for split in shades(name)]
+    return Data(name, *splits, checksum(splits))
+
+
+def shades(name: str) -> tuple[Split, Split, Split]:
+    """Training, validation and test images of `digits` or `mnist` as published, (n, h, w) uint8. Raises DataError.
+
+    Digits are 8×8 in shades from 0 to 16, each class in proportion in the three parts; MNIST is 28×28 in shades from
+    0 to 255, and the last training images are the validation images.
+    """
+    return {"digits": _digits, "mnist": _mnist}[name]()
+
+
+def checksum(splits: list[Split]) -> str:
+    """The SHA-256 of all pixels and labels of some parts."""
     digest = hashlib.sha256()
-    for split in splits:
-        digest.update(split.x.numpy().tobytes())
-        digest.update(split.y.numpy().tobytes())
-    return Data(name, *splits, digest.hexdigest())
+    for array in (array for split in splits for array in split):
+        digest.update(array.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _digits() -> tuple[Split, Split, Split]:
-    """1,797 scikit-learn digits, 8×8 enlarged to 28×28, split 1,257 / 180 / 360, each class in proportion."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    images = torch.tensor(digits.images / 16.0, dtype=torch.float32)[:, None]
-    images = torch.nn.functional.interpolate(images, size=(28, 28), mode="bilinear", align_corners=False)
-    x, y = (images > 0.4).flatten(1).to(torch.uint8), torch.tensor(digits.target)
-    rest, test = train_test_split(np.arange(len(y)), test_size=360, stratify=y, random_state=0)
-    train, validation = train_test_split(rest, test_size=180, stratify=y[rest], random_state=0)
-    return tuple(Split(x[part], y[part].long()) for part in (train, validation, test))
+def check_mnist() -> None:
+    """Raise DataError with one sentence if a file of MNIST is absent, cut short or altered."""
+    for name, (size, digest) in MNIST_FILES.items():
+        _check(_raw(name), size, digest)
 
 
-def _mnist() -> tuple[Split, Split, Split]:
-    """70,000 MNIST images, a pixel is 1 above 127, split 55,000 / 5,000 / 10,000."""
-    for name in _MNIST_FILES:
-        _check_mnist_file(name)
-    datasets = _torchvision_datasets()
-    parts = [datasets.MNIST(paths.data(), train=train) for train in (True, False)]
-    fit, test = (Split((p.data.flatten(1) > 127).to(torch.uint8), p.targets.long()) for p in parts)
-    cut = len(fit.y) - _MNIST_VALIDATION
-    return Split(fit.x[:cut], fit.y[:cut]), Split(fit.x[cut:], fit.y[cut:]), test
-
-
-def _raw(name: str) -> Path:
-    return paths.data() / "MNIST" / "raw" / name
-
-
-def _check_mnist_file(name: str) -> None:
-    """Raise one clear sentence if a file is absent, cut short or altered."""
-    path, (size, digest) = _raw(name), _MNIST_FILES[name]
-    if not path.exists():
-        raise DataError(
-            f"MNIST is not in the data folder: there is no {path}. "
-            "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
-        )
-    content = path.read_bytes()
-    if len(content) != size:
-        raise DataError(
-            f"{path} has {len(content):,} bytes where {size:,} are expected: "
-            "it was cut short or replaced. Delete it and run `make data`."
-        )
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise DataError(f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`.")
-
-
-def _torchvision_datasets():
-    """torchvision's data sets, also beside a CPU build of torch.
+def torchvision_datasets():
+    """torchvision's data sets, also beside a CPU build of torch; torchvision can then be imported as a whole.
 
     The registry's torchvision is built for CUDA; beside a CPU build of torch its import stops at two operators
     that nothing here calls. Declaring them is enough.
@@ -129,25 +111,51 @@ def _torchvision_datasets():
     return datasets
 
 
-def download() -> Path:
-    """Fetch MNIST into the data folder with checksums and return that folder; what is there stays."""
-    folder = paths.data()
-    datasets = _torchvision_datasets()
-    for train in (True, False):
-        datasets.MNIST(folder, train=train, download=True)
-    for name in _MNIST_FILES:
-        _check_mnist_file(name)
-    return folder
+def _digits() -> tuple[Split, Split, Split]:
+    """1,797 scikit-learn digits, split 1,257 / 180 / 360."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    x, y = torch.tensor(digits.images, dtype=torch.uint8), torch.tensor(digits.target, dtype=torch.int64)
+    validation, test = _HELD_OUT
+    rest, test = train_test_split(np.arange(len(y)), test_size=test, stratify=y, random_state=0)
+    train, validation = train_test_split(rest, test_size=validation, stratify=y[rest], random_state=0)
+    return tuple(Split(x[part], y[part]) for part in (train, validation, test))
 
 
-def main() -> None:
-    """`python -m bn.lab.data.datasets`: fetch MNIST (about 11 MB) and check it."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args()
-    try:
-        print(f"MNIST is complete in {download()}")
-    except (DataError, RuntimeError, OSError) as error:
-        raise SystemExit(f"MNIST could not be fetched: {error}") from None
+def _mnist() -> tuple[Split, Split, Split]:
+    """70,000 MNIST images, split 55,000 / 5,000 / 10,000."""
+    check_mnist()
+    mnist = torchvision_datasets().MNIST
+    parts = [mnist(paths.data(), train=train) for train in (True, False)]
+    fit, test = (Split(part.data, part.targets.long()) for part in parts)
+    cut = len(fit.y) - _MNIST_VALIDATION
+    return Split(fit.x[:cut], fit.y[:cut]), Split(fit.x[cut:], fit.y[cut:]), test
 
 
-if __name__ == "__main__":
-    main()
+def _enlarged(x: torch.Tensor) -> torch.Tensor:
+    """Digits (n, 8, 8) in shades from 0 to 16 as 28×28 images, (n, 28, 28) bool."""
+    images = (x / 16.0)[:, None]
+    images = torch.nn.functional.interpolate(images, size=(28, 28), mode="bilinear", align_corners=False)
+    return images[:, 0] > _INK
+
+
+def _raw(name: str) -> Path:
+    return paths.data() / "MNIST" / "raw" / name
+
+
+def _check(path: Path, size: int, digest: str) -> None:
+    if not path.exists():
+        raise DataError(
+            f"MNIST is not in the data folder: there is no {path}. "
+            "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
+        )
+    content = path.read_bytes()
+    if len(content) != size:
+        raise DataError(
+            f"{path} has {len(content):,} bytes where {size:,} are expected: "
+            "it was cut short or replaced. Delete it and run `make data`."
+        )
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`.")

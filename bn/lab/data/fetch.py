@@ -10,17 +10,28 @@ import argparse
 import shutil
 from pathlib import Path
 
-from bn.lab.data import datasets as data
 from bn.lab import paths
+from bn.lab.data.datasets import DataError, check_mnist, torchvision_datasets
 
 TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")  # its MD5
 
 
+def mnist() -> Path:
+    """Fetch MNIST unless it is there, check it, and return its folder. Raises DataError, RuntimeError, OSError."""
+    for train in (True, False):
+        torchvision_datasets().MNIST(paths.data(), train=train, download=True)
+    check_mnist()
+    return paths.data()
+
+
 def tiny_imagenet() -> Path:
-    """Fetch and unpack Tiny ImageNet unless its folder is there; DataError where the archive is another one."""
+    """Fetch and unpack Tiny ImageNet unless its folder is there, and return that folder.
+
+    Raises DataError where the archive is another one, OSError where it cannot be fetched or kept.
+    """
     folder = paths.data() / "tiny-imagenet-200"
     if not folder.exists():
-        data._torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
+        torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
         from torchvision.datasets.utils import download_and_extract_archive
 
         (url, md5), draft = TINY_IMAGENET, paths.data() / "tiny-imagenet-200.part"
@@ -28,7 +39,7 @@ def tiny_imagenet() -> Path:
             download_and_extract_archive(url, paths.data(), extract_root=draft, md5=md5, remove_finished=True)
         except RuntimeError:
             archive = paths.data() / Path(url).name
-            raise data.DataError(
+            raise DataError(
                 f"{url} is not the published archive, whose MD5 is {md5}. Delete {archive} and try again."
             ) from None
         (draft / folder.name).rename(folder)  # whole or not at all
@@ -38,12 +49,13 @@ def tiny_imagenet() -> Path:
 
 def main() -> None:
     """Fetch what is named."""
+    fetch = {"mnist": mnist, "tiny-imagenet": tiny_imagenet}
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("dataset", nargs="?", choices=("mnist", "tiny-imagenet"), default="mnist")
+    parser.add_argument("dataset", nargs="?", choices=fetch, default="mnist")
     name = parser.parse_args().dataset
     try:
-        print(f"{name} is complete in {data.download() if name == 'mnist' else tiny_imagenet()}")
-    except (data.DataError, RuntimeError, OSError) as error:
+        print(f"{name} is complete in {fetch[name]()}")
+    except (DataError, RuntimeError, OSError) as error:
         raise SystemExit(f"{name} could not be fetched: {error}") from None
 
 

@@ -1,1 +1,1 @@
-"""judge."""
+"""From records to verdicts: statistics, the reading of curves, and the rules."""

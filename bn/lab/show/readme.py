@@ -1,49 +1,53 @@
-"""What README.md takes from the committed records: the picture at its head and the table of claims.
+"""What README.md takes from the committed records, between marks that say what stands there.
 
-`python -m bn.lab.show.readme` draws and writes both again; a test sees to it that they are never behind.
+    <!-- claims -->                        the table of claims with their verdicts
+    <!-- caption activations figure1 -->   what a figure shows, in a line; the picture itself is drawn, too
+    <!-- title activations tuned -->       the title of a figure
+
+Each mark ends with `<!-- /claims -->` and so on. `python -m bn.lab.show.readme` draws and writes all of it again; a
+test sees to it that README is never behind.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
-from bn.lab.judge import claims
-from bn.lab.show import figures
 from bn.lab import paths
+from bn.lab.judge.verdicts import Verdict
+from bn.lab.show import pages, speech, style
+from bn.lab.show.style import Drawing
 from bn.lab.store import records
-from bn.lab.show import html as show
-from bn.lab.show.figures import Drawing
-from bn.lab.show.text import VERDICTS
 
 README = paths.ROOT / "README.md"
-PICTURES = {language: paths.ROOT / "book" / "_static" / f"figure1-{language}.svg" for language in ("en", "ar")}
 # GitHub shows the picture on a page of either colour and says which to the picture alone.
-_INK = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
+_PAGE_INK = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
+_EXACT = {
+    "mathematics": "Algorithms 1 and 2, the six gradient equations and what follows from them",
+    "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
+}
+MARK = re.compile(r"<!-- (?P<kind>caption|title|claims)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
 
-_IN_FULL = ("algorithm", "activations", "training_speed")
-_TOGETHER: tuple[tuple[str, str, Callable[[dict], bool]], ...] = (
-    (
-        "The seven changes of the training, each alone, and six networks together",
-        "4.2.1, 4.2.3",
-        lambda claim: claim["kind"] == "empirical" and claim["experiment"] in ("ablations", "ensemble"),
-    ),
-    (
-        "Algorithms 1 and 2, the six gradient equations and what follows from them",
-        "3",
-        lambda claim: claim["kind"] == "exact" and claim["experiment"] == "algorithm",
-    ),
-    (
-        "The network of Figure 5, and the paper's arithmetic with its own numbers",
-        "1, 4.2, appendix",
-        lambda claim: claim["kind"] == "exact" and claim["experiment"] != "algorithm",
-    ),
-)
+
+def filled(readme: str) -> str:
+    """The text of README.md with what the records say between its marks."""
+    return MARK.sub(
+        lambda mark: f"<!-- {mark['kind']}{mark['of']} -->\n{_said(mark)}\n<!-- /{mark['kind']} -->", readme
+    )
+
+
+def pictures(readme: str) -> dict[str, str]:
+    """The drawn figures of all captions in README.md: the name of each file in book/_static, and its SVG."""
+    chosen = [mark["of"].split() for mark in MARK.finditer(readme) if mark["kind"] == "caption"]
+    languages = ("en", "ar")
+    return {
+        f"{name}-{language}.svg": poster(pages.drawing(chapter, name, language), language)
+        for chapter, name in chosen
+        for language in languages
+    }
 
 
 def poster(drawing: Drawing, language: str) -> str:
     """The panels of a drawing side by side, in reading order, as one SVG file."""
-    panels = [show.svg(panel, alt) for panel, alt in drawing.panels]
+    panels = [style.svg(panel, alt) for panel, alt in drawing.panels]
     if language == "ar":
         panels.reverse()
     sizes = [[float(v) for v in re.search(r'viewBox="([^"]+)"', panel)[1].split()[2:]] for panel in panels]
@@ -53,56 +57,65 @@ def poster(drawing: Drawing, language: str) -> str:
         x += width
     height = max(height for _, height in sizes)
     links = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {links} viewBox="0 0 {x:g} {height:g}"><style>{_INK}</style>{placed}</svg>\n'
+    return f'<svg {links} viewBox="0 0 {x:g} {height:g}"><style>{_PAGE_INK}</style>{placed}</svg>\n'
 
 
-def caption() -> str:
-    """What the picture shows, in one line of Markdown."""
-    record = records.committed("activations/paper")
-    return f"*Figure 1, trained again. {_plain(show.caption(figures.figure1(record, 'en'), record, 'en'))}*"
+def _said(mark: re.Match) -> str:
+    if mark["kind"] == "claims":
+        return _table()
+    chapter, name = mark["of"].split()
+    drawing = pages.drawing(chapter, name, "en")
+    if mark["kind"] == "title":
+        return _plain(drawing.title)
+    size = speech.size(records.deciding(chapter), "en")
+    return f"*{_plain(f'{drawing.title} {size} {drawing.note}')}*"
 
 
-def table() -> str:
-    """The claims about Figures 1 to 3, as Markdown; others in one row for what they have in common."""
-    verdicts = [show.judged(claim_id) for claim_id in claims.ledger()]
+def _table() -> str:
+    """Every claim about training in full, or a line for its group; of the exact ones a line for each kind."""
+    verdicts = [pages.judged(claim) for claim in pages.of_the_paper()]
     lines = ["| Claim | Section | We found | Verdict |", "|---|---|---|---|"]
-    for verdict in verdicts:
-        if verdict.claim["kind"] == "empirical" and verdict.claim["experiment"] in _IN_FULL:
-            found, label = show.found(verdict.claim["id"], "en"), VERDICTS[verdict.verdict][0]
-            cells = [verdict.claim["claim"]["en"], verdict.claim["section"], _plain(found), f"**{label}**"]
-            lines.append(f"| {' | '.join(cells)} |")
-    for what, section, chosen in _TOGETHER:
-        group = [verdict for verdict in verdicts if chosen(verdict.claim)]
-        counts = Counter(VERDICTS[verdict.verdict][0] for verdict in group)
-        tally = ", ".join(f"**{name}** {count}" for name, count in counts.most_common())
-        lines.append(f"| {what} | {section} | {len(group)} statements | {tally} |")
+    lines += [_in_full(v) for v in verdicts if not v.claim.exact and not v.claim.group]
+    groups = {v.claim.group: v.claim.group for v in verdicts if not v.claim.exact and v.claim.group}
+    for name, title in (groups | _EXACT).items():
+        lines.append(_together(title, [v for v in verdicts if name == _group(v)]))
     return "\n".join(lines)
 
 
-def tuned() -> str:
-    """The control: each network at the best setting of its own grid."""
-    return _plain(figures.tuned(records.committed("activations/paper"), "en").title)
+def _group(verdict: Verdict) -> str | None:
+    return verdict.claim.kind if verdict.claim.exact else verdict.claim.group
 
 
-def filled(readme: str) -> str:
-    """The text of README.md with what the records say between its marks."""
-    for name, content in (("caption", caption()), ("claims", table()), ("tuned", tuned())):
-        marks = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, rest = readme.split(marks[0])
-        readme = f"{before}{marks[0]}\n{content}\n{marks[1]}{rest.split(marks[1])[1]}"
-    return readme
+def _in_full(verdict: Verdict) -> str:
+    found = "; ".join(pages.found_in_book(verdict, "en")["lines"])
+    size = pages.found_in_book(verdict, "en")["size"]
+    cells = [verdict.claim.claim, verdict.claim.section, _plain(f"{found} {size}"), _bold(verdict.verdict)]
+    return f"| {' | '.join(cells)} |"
 
 
-def _plain(html: str) -> str:
-    return re.sub(r"<[^>]+>", "", html.replace("<br>", "; ")).strip()
+def _together(title: str, verdicts: list[Verdict]) -> str:
+    sections = sorted({v.claim.section for v in verdicts} - {"A"})
+    place = ", ".join([*sections, *["appendix"] * any(v.claim.section == "A" for v in verdicts)])
+    counts = Counter(v.verdict for v in verdicts).most_common()
+    tally = ", ".join(f"{_bold(name)} {count}" for name, count in counts)
+    return f"| {title} | {place} | {len(verdicts)} statements | {tally} |"
+
+
+def _bold(verdict: str) -> str:
+    return f"**{speech.verdict(verdict, 'en')}**"
+
+
+def _plain(text: str) -> str:
+    """Without the isolates, which Markdown has no use for."""
+    return re.sub("[\u2066-\u2069]", "", text).strip()
 
 
 def main() -> None:
-    """Draw the picture of each language and fill README.md."""
-    record = records.committed("activations/paper")
-    for language, path in PICTURES.items():
-        Path(path).write_text(poster(figures.figure1(record, language), language), encoding="utf-8")
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Draw the pictures and fill README.md."""
+    readme = README.read_text(encoding="utf-8")
+    for name, svg in pictures(readme).items():
+        (paths.ROOT / "book" / "_static" / name).write_text(svg, encoding="utf-8")
+    README.write_text(filled(readme), encoding="utf-8")
 
 
 if __name__ == "__main__":

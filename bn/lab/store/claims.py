@@ -2,6 +2,7 @@
 
     estimates:            what the names in the rules stand for
       speed_up: "times fewer steps"
+    group: "Six networks"  optional: what README calls the measured claims of the chapter, where it does not list them
     claims:
     - id: bn-baseline     unique in the book
       section: "4.2.2"    of the paper; A is the appendix
@@ -20,6 +21,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import yaml
 
@@ -49,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: the words of its entry, and the experiment whose record decides."""
+    """One claim: the words of its entry, the experiment whose record decides, and its group in a short list."""
 
     experiment: str
     id: str
@@ -61,6 +63,7 @@ class Claim:
     rule: tuple[Line, ...]
     scale: str | None = None
     found: str | None = None
+    group: str | None = None
 
     @property
     def exact(self) -> bool:
@@ -98,17 +101,18 @@ def of_chapter(name: str) -> list[Claim]:
         labels, entries = content["estimates"], content["claims"]
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise ClaimsError(f"{path} must hold `estimates` and `claims`, but it cannot be read so: {error}") from None
-    return [_claim(name, entry, labels, path) for entry in entries]
+    return [_claim(name, content.get("group"), entry, labels, path) for entry in entries]
 
 
-def _claim(experiment: str, entry: dict, labels: dict, path) -> Claim:
+def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: Path) -> Claim:
     where = f"{path}, claim {entry.get('id', '?')}"
     if not _REQUIRED <= set(entry) <= _REQUIRED | _OPTIONAL:
         wrong = sorted(_REQUIRED - set(entry)) or sorted(set(entry) - _REQUIRED - _OPTIONAL)
         raise ClaimsError(f"{where}: {', '.join(wrong)} {'is missing' if _REQUIRED - set(entry) else 'is not known'}")
     if entry["kind"] not in KINDS:
         raise ClaimsError(f"{where}: kind must be one of {', '.join(KINDS)}, but it is {entry['kind']!r}")
-    return Claim(experiment, **entry | {"rule": tuple(_line(line, labels, where) for line in entry["rule"])})
+    rule = tuple(_line(line, labels, where) for line in entry["rule"])
+    return Claim(experiment, group=group, **entry | {"rule": rule})
 
 
 def _line(line: dict, labels: dict, where: str) -> Line:

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from bn.lab import paths
 
-WORKERS = 2
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+WORKERS = 2  # jobs at a time, a thread and a copy of the images each: cores beyond the second stay idle
+_LOOK = 0.2  # seconds between two looks at the workers: the bar lags, and a failure is told, by at most as much
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # also a quota, or a limit on the size of a file
 
 
 class RunError(Exception):
@@ -24,10 +25,10 @@ class RunError(Exception):
 
 
 def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
-    """Call `train(job, report)` for each job, two at a time; a job reports the steps it has done.
+    """Call `train(job, report)` for each job, two at a time; `report(n)` tells how many of its `steps` a job has done.
 
-    `train` is a function of a module, since another process must find it. Raises RunError with the first failure's
-    sentence, and then ends the other process.
+    `train` is a function of a module, since another process must find it. `title` and `unit` are the progress bar's.
+    Raises RunError with the first failure's sentence, and then ends the other process.
     """
     context = multiprocessing.get_context("forkserver")
     # What takes seconds to import is imported once, and not by each worker.
@@ -43,7 +44,7 @@ def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: s
             process.start()
         with tqdm(total=sum(steps), desc=title, unit=unit, unit_scale=True, mininterval=1) as bar:
             while processes:
-                time.sleep(0.2)
+                time.sleep(_LOOK)
                 running = [process for process in processes if process.is_alive()]
                 done = sum(progress)
                 if done > bar.n:
@@ -79,7 +80,7 @@ def _worker(train: Callable, jobs: list, taken, progress, failures, folders: dic
         while (i := _next(taken)) < len(jobs):
             train(jobs[i], partial(progress.__setitem__, i))
     except Exception as error:
-        failures.put(_sentence(error))
+        failures.put(sentence(error))
         raise SystemExit(1) from error
 
 
@@ -90,7 +91,8 @@ def _next(taken) -> int:
         return taken.value - 1
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """One sentence about a failure, with what to do if the disk is full."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return (
             f"The disk is full: {error.filename or paths.runs()} could not be written. "

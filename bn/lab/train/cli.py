@@ -14,24 +14,25 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
-from bn.lab.train import image_runs
-from bn.lab.train import recipes
-from bn.lab.train import runs
-from bn.lab.store import workers
+from bn.lab import paper
 from bn.lab.data.datasets import DataError
-from bn.lab.spec import ParameterError, Photographs, _one_of, _whole
+from bn.lab.spec import ParameterError, one_of, whole
+from bn.lab.store import files, workers
+from bn.lab.store.workers import RunError
+from bn.lab.train import image_runs, recipes
 from bn.lab.train.image_runs import Pair
 from bn.lab.train.loop import TrainingError
 from bn.lab.train.recipes import Recipe
-from bn.lab.store.workers import RunError
+from bn.lab.train.specs import ImageSpec
 
 COMMAND = "python -m bn.lab.train.cli"
-_NAMED = 3  # commands in a sentence about missing runs
+NAMED = 3  # commands in a sentence about missing runs, which may be dozens: it stays within one screen
 
 
 def networks(base: Recipe) -> dict[str, Recipe]:
@@ -48,33 +49,34 @@ def networks(base: Recipe) -> dict[str, Recipe]:
     return {name: recipe for name, recipe in named if first[recipe] == name}
 
 
-def expect_finished(ask: Photographs, pairs: Iterable[Pair]) -> None:
+def expect_finished(spec: ImageSpec, pairs: Iterable[Pair]) -> None:
     """Raise RunError with the commands for those runs that are missing."""
     missing = [pair for pair in dict.fromkeys(pairs) if not image_runs.run_file(*pair).exists()]
     if not missing:
         return
-    names = {recipe: name for name, recipe in networks(ask.base(ask.learning_rate)).items()}
-    options = shlex.join(_options(ask))
-    lines = [f"  {COMMAND} --network {names[recipe]} {options} --seed {seed}" for recipe, seed in missing[:_NAMED]]
+    names = {recipe: name for name, recipe in networks(spec.base(spec.learning_rate)).items()}
+    options = shlex.join(_options(spec))
+    lines = [f"  {COMMAND} --network {names[recipe]} {options} --seed {seed}" for recipe, seed in missing[:NAMED]]
     if others := len(missing) - len(lines):
         lines.append(f"  and {others} more: {COMMAND} {options} --list names all networks")
     raise RunError(
-        f"Runs of scale '{ask.scale}' are missing ({len(missing)}), and a notebook is no place to train them. "
+        f"Runs of scale '{spec.scale}' are missing ({len(missing)}), and a notebook is no place to train them. "
         "Train each by itself, on one GPU as below, or on eight: torchrun --nproc-per-node 8 in the place of python.\n"
         + "\n".join(lines)
     )
 
 
-def _options(ask: Photographs) -> Iterator[str]:
-    """What the command must be told to ask the same question."""
-    usual = Photographs(scale=ask.scale)
-    yield from ("--scale", ask.scale)
+def _options(spec: ImageSpec) -> Iterator[str]:
+    """What the command must be told to train the same networks."""
+    usual = ImageSpec(scale=spec.scale)
+    yield from ("--scale", spec.scale)
     for name in ("dataset", "steps", "batch", "learning_rate", "width", "pixels"):
-        if getattr(ask, name) != getattr(usual, name):
-            yield from (f"--{name.replace('_', '-')}", str(getattr(ask, name)))
+        if getattr(spec, name) != getattr(usual, name):
+            yield from (f"--{name.replace('_', '-')}", str(getattr(spec, name)))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description="Train one network of section 4.2 and keep the run.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--network", help="which network to train")
@@ -83,9 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", default="auto", help="by default the data set of the scale")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="of Inception in mini-batches of 32; the others follow")
-    parser.add_argument(
-        "--batch", type=int, default=recipes.BATCH, help="examples in a step, of all processes together"
-    )
+    parser.add_argument("--batch", type=int, default=paper.BATCH, help="examples in a step, of all processes together")
     parser.add_argument("--learning-rate", type=float, help="of Inception; the others follow")
     parser.add_argument("--width", type=float, help="1 for as many channels as in Figure 5")
     parser.add_argument("--pixels", type=int, help="of a side of an image")
@@ -94,24 +94,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked(options: argparse.Namespace) -> Photographs:
-    """The notebooks' question, with one seed."""
+def asked(options: argparse.Namespace) -> dict[str, Recipe]:
+    """The networks, by name, at the size that the options ask for. Raises ParameterError."""
     names = ("scale", "dataset", "steps", "batch", "learning_rate", "width", "pixels")
-    ask = Photographs(**{name: getattr(options, name) for name in names}, seeds=(options.seed,))
-    if ask.learning_rate is None:
+    spec = ImageSpec(**{name: getattr(options, name) for name in names}, seeds=(options.seed,))
+    if spec.learning_rate is None:
         raise ParameterError(
-            f"at scale '{ask.scale}' the notebooks choose the learning rate by a sweep: "
+            f"at scale '{spec.scale}' the notebooks choose the learning rate by a sweep: "
             "give --learning-rate, that of Inception"
         )
-    return ask
+    return networks(_base(spec, options.classes))
 
 
-def _base(ask: Photographs, classes: int | None) -> Recipe:
+def _base(spec: ImageSpec, classes: int | None) -> Recipe:
     """Inception, for a folder with a part of the classes too; it has as large a part of the shards."""
-    base = ask.base(ask.learning_rate)
+    base = spec.base(spec.learning_rate)
     if classes is None:
         return base
-    _whole("classes", classes, 2)
+    whole("classes", classes, 2)
     return replace(base, classes=classes, shards=max(1, base.shards * classes // base.classes))
 
 
@@ -148,8 +148,7 @@ def _train(name: str, pair: Pair, synchronized: bool, first: bool) -> str:
     before = "" if not path.exists() else "It was finished before, and nothing is trained. "
     with tqdm(total=recipe.steps, desc=name, unit="step", unit_scale=True, mininterval=1, disable=not first) as bar:
         image_runs.train_pair(pair, _progress(bar), synchronized)
-    found = runs.read_arrays(path) if first else None
-    return before + _sentence(path, recipe, found) if first else ""
+    return before + _sentence(path, recipe, files.read_arrays(path)) if first else ""
 
 
 def _progress(bar: tqdm) -> Callable[[int], None]:
@@ -163,26 +162,25 @@ def _progress(bar: tqdm) -> Callable[[int], None]:
     return report
 
 
-def _sentence(path: object, recipe: Recipe, found: dict) -> str:
-    validation, test = (100 * found[part][-1] for part in ("validation", "test"))
+def _sentence(path: Path, recipe: Recipe, run: dict) -> str:
+    validation, test = (100 * run[part][-1] for part in ("validation", "test"))
     end = (
         f"validation accuracy {validation:.2f}%, test accuracy {test:.2f}% after {recipe.steps:,} steps"
-        if found["diverged"] < 0
-        else f"the network diverged: the loss of step {found['diverged']:,} was not finite"
+        if run["diverged"] < 0
+        else f"the network diverged: the loss of step {run['diverged']:,} was not finite"
     )
-    return f"{path} holds the run: {end}, {found['meta']['training_seconds']:,.1f} seconds of training."
+    return f"{path} holds the run: {end}, {run['meta']['training_seconds']:,.1f} seconds of training."
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train what the command line asks for. Exit status 2: it asks wrongly; 1: what it asks cannot be done."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     torch.set_num_threads(1)  # as the notebooks' workers: the same bytes every time
     try:
-        ask = _asked(options)
-        named = networks(_base(ask, options.classes))
+        named = asked(options)
         if options.list:
             return _print_list(named)
-        _one_of("network", options.network, tuple(named))
+        one_of("network", options.network, tuple(named))
         with _group() as rank:
             said = _train(options.network, (named[options.network], options.seed), options.synchronized, rank == 0)
         if said:
@@ -192,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (TrainingError, DataError, RunError) as error:
         _end(error, 1)
     except OSError as error:
-        _end(workers._sentence(error), 1)
+        _end(workers.sentence(error), 1)
 
 
 def _end(error: object, status: int) -> None:

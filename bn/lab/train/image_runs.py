@@ -17,24 +17,19 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-import bn.lab.data.augment
-import bn.lab.train.loop
-import bn.lab.data.images
-import bn.lab.train.inception
-from bn.lab.data import augment
-from bn.lab.judge import claims
-from bn.lab.data import images
-from bn.lab import paths
-from bn.lab.train import runs
-from bn.lab.store import workers
+from bn.lab import paper, paths
+from bn.lab.data import augment, folders, images
+from bn.lab.data.datasets import Split
+from bn.lab.data.images import Images
+from bn.lab.store import claims, files, provenance, workers
+from bn.lab.train import inception, loop
 from bn.lab.train.loop import ImageTrainer, TrainingError, watched
-from bn.lab.data.images import Images, Split
 from bn.lab.train.recipes import Recipe
 
 Pair = tuple[Recipe, int]
-_CODE = (bn.lab.data.augment, bn.lab.train.loop, bn.lab.data.images, bn.lab.train.inception)  # a change in these retrains
-_CHUNK = 500  # images at once in prediction
-SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation
+CODE = (augment, folders, images, inception, loop, paper)  # a change in these retrains
+CHUNK = 500  # images at once in prediction: at 224 pixels, 0.3 GB of floats beside the activations
+SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation: what a kill costs
 SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
 
 
@@ -46,11 +41,11 @@ def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
     Raises RunError, TrainingError, DataError.
     """
     wanted = list(dict.fromkeys(wanted))
-    files = {pair: run_file(*pair) for pair in wanted}
-    missing = [pair for pair in wanted if not files[pair].exists()]
+    finished = {pair: run_file(*pair) for pair in wanted}
+    missing = [pair for pair in wanted if not finished[pair].exists()]
     if missing:
         workers.in_processes(train_pair, missing, [recipe.steps for recipe, _ in missing], title)
-    return {pair: runs.read_arrays(path) for pair, path in files.items()}
+    return {pair: files.read_arrays(path) for pair, path in finished.items()}
 
 
 def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
@@ -61,12 +56,12 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
     path = run_file(*pair)
     first = not dist.is_initialized() or dist.get_rank() == 0
     with workers.lock(path.stem) if first else nullcontext():
-        if _of_the_first(path.exists()):
+        if of_the_first(path.exists()):
             return
         recipe, seed = pair
-        trainer = ImageTrainer(recipe, seed, _images(recipe), _numbered(device()), synchronized)
+        trainer = ImageTrainer(recipe, seed, images_of(recipe), _numbered(device()), synchronized)
         checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
-        if _of_the_first(checkpoint.exists()):
+        if of_the_first(checkpoint.exists()):
             trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
         if dist.is_initialized():
             dist.barrier()  # before the first process may write another checkpoint
@@ -74,7 +69,7 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
 
         def save(seconds: float) -> None:
             nonlocal saved
-            runs.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
+            files.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
             saved = time.monotonic()
 
         def after_step(trainer: ImageTrainer) -> None:
@@ -95,16 +90,16 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
         report(trainer.step)
         trainer.run(after_evaluation, after_step)
         if first:
-            runs.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
+            files.save(_asked(pair) | {"net": trainer.net.state_dict()}, path.with_suffix(".pt"))
             arrays = trainer.curves() | {"diverged": np.array(trainer.diverged)}
-            runs.write_arrays(path, arrays, _meta(trainer) | {"synchronized": synchronized})
+            files.write_arrays(path, arrays, _meta(trainer) | {"synchronized": synchronized})
             checkpoint.unlink(missing_ok=True)
         report(recipe.steps)
 
 
-def _of_the_first(found: bool) -> bool:
-    """What the first process of a group found: later ones may look when it has already written."""
-    told = [found]
+def of_the_first(exists: bool) -> bool:
+    """Whether the first process of a group found a file: later ones may look when it has already written."""
+    told = [exists]
     if dist.is_initialized():
         dist.broadcast_object_list(told)
     return told[0]
@@ -132,9 +127,9 @@ def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
 
 
 def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -> dict[Pair, np.ndarray]:
-    """Class probabilities (n, classes) of the test images, averaged over so many crops, by networks that are trained.
+    """Class probabilities (n, classes) float32 of the test images, the mean over so many crops (1, 10 or 144).
 
-    A network that diverged predicts NaN.
+    By networks that are trained; one that diverged predicts NaN. Raises RunError.
     """
     jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
     missing = [job for job in jobs if not _prediction_file(*job).exists()]
@@ -147,18 +142,18 @@ def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -
 
 @torch.no_grad()
 def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images: None) -> None:
-    """Write the predictions of one trained network for one number of crops."""
+    """Write the predictions of one trained network for one number of crops; `report` counts crops of images."""
     pair, crops = job
     recipe, seed = pair
-    trainer = ImageTrainer(recipe, seed, _images(recipe), device())
+    trainer = ImageTrainer(recipe, seed, images_of(recipe), device())
     trainer.net.load_state_dict(load_checkpoint(run_file(*pair).with_suffix(".pt"), pair, trainer.device)["net"])
     chunks, done, count = [], 0, views_of(recipe.dataset, crops)
-    for x in trainer.watched["test"].x.split(_CHUNK):
+    for x in trainer.watched["test"].x.split(CHUNK):
         views = islice(augment.crops(x.to(trainer.device), crops), 0, None, crops // count)
         chunks.append(sum(trainer.probabilities(view) for view in views).div(count).cpu())
         done += count * len(x)
         report(done)
-    with runs.whole_or_not(_prediction_file(pair, crops)) as file:
+    with files.whole_or_not(_prediction_file(pair, crops)) as file:
         np.save(file, torch.cat(chunks).numpy())
 
 
@@ -169,17 +164,17 @@ def views_of(dataset: str, crops: int) -> int:
 
 def test_images(recipe: Recipe) -> Split:
     """The images that `predictions` are of."""
-    return watched(_images(recipe).test, recipe)
+    return watched(images_of(recipe).test, recipe)
 
 
 def device() -> str:
-    """Where networks are trained: the GPU of this process, if there is one."""
+    """Where networks are trained: "cuda", the GPU of this process, if there is one, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def run_file(recipe: Recipe, seed: int) -> Path:
     """The finished run of a pair, whether it is there yet or not; the weights lie beside it."""
-    key = runs.digest([asdict(recipe), seed, _images(recipe).sha256, code_digest()])
+    key = files.digest([asdict(recipe), seed, images_of(recipe).sha256, code_digest()])
     kind = "bn" if recipe.batch_norm else "plain"
     return paths.runs() / recipe.dataset / f"inception-{kind}-seed{seed}-{key}.npz"
 
@@ -191,15 +186,16 @@ def _prediction_file(pair: Pair, crops: int) -> Path:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that trains, comments and docstrings aside: a run is valid for the code that made it."""
-    return runs.logic_digest(Path(module.__file__) for module in _CODE)
+    """Digest of the code that trains: a run is valid for the code that made it."""
+    return files.logic_digest(Path(module.__file__) for module in CODE)
 
 
 def _asked(pair: Pair) -> dict:
     return {"recipe": asdict(pair[0]), "seed": pair[1]}
 
 
-def _images(recipe: Recipe) -> Images:
+def images_of(recipe: Recipe) -> Images:
+    """The data set of a recipe at its number of pixels. Raises ImagesError, DataError."""
     return _loaded(recipe.dataset, recipe.pixels, paths.data())
 
 
@@ -213,7 +209,7 @@ def _meta(trainer: ImageTrainer) -> dict:
     """Where a run came from."""
     return {
         **_asked((trainer.recipe, trainer.seed)),
-        "data_sha256": _images(trainer.recipe).sha256,
+        "data_sha256": images_of(trainer.recipe).sha256,
         "code": code_digest(),
         "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
         "compiled": False,
@@ -221,5 +217,5 @@ def _meta(trainer: ImageTrainer) -> dict:
         "parameters": sum(p.numel() for p in trainer.net.parameters()),
         "processes": trainer.ranks,
         "training_seconds": round(trainer.seconds, 1),
-        **runs.surroundings(trainer.device.type),
+        **provenance.surroundings(trainer.device.type),
     }

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 import bn
 from bn.lab import paper
+from bn.lab.data.images import SMALLEST
 from bn.lab.paper import Row
+from bn.lab.spec import positive, whole
 
-SMALLEST = 8  # pixels: the modules halve twice, and the last of them then still sees 2×2
 _NONLINEARITIES = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
@@ -41,7 +42,7 @@ class Inception(nn.Module):
     - `weight_scale` multiplies the standard deviation of the first weights of every convolution, not of the last
       layer. With BN the first outputs in training stay what they were, but for eps.
     - `per_activation`: in the last module of the table, BN normalizes each of the C·h·w activations over the m images
-      alone, as in a fully connected layer, and not each feature map over all its places as well (section 3.2). In
+      alone, as in a fully connected layer, and not each feature map over all its positions as well (section 3.2). In
       training m must then be at least 2.
 
     With the last two and a `dropout` of 0.05 or 0.1, the members of an ensemble are made to differ (section 4.2.3,
@@ -75,11 +76,11 @@ class Inception(nn.Module):
         per_activation: bool = False,
     ) -> None:
         super().__init__()
-        _whole("classes", classes, 2)
-        _whole("size", size, SMALLEST)
-        _whole("channels", channels, 1)
-        _positive("width", width)
-        _positive("weight_scale", weight_scale)
+        whole("classes", classes, 2)
+        whole("size", size, SMALLEST)
+        whole("channels", channels, 1)
+        positive("width", width)
+        positive("weight_scale", weight_scale)
         if activation not in _NONLINEARITIES:
             raise ValueError(f"activation must be 'relu' or 'sigmoid', but it is {activation!r}")
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
@@ -87,7 +88,7 @@ class Inception(nn.Module):
         if per_activation and not batch_norm:
             raise ValueError(f"per_activation must be False where batch_norm is, but it is {per_activation!r}")
         self.shape = (channels, size, size)
-        style = _Style(batch_norm, activation, five_by_five)
+        style = Style(batch_norm, activation, five_by_five)
         rows, outputs = _rows(table, width, self.shape, style, separable, lrn, per_activation)
         self.rows = nn.Sequential(OrderedDict(rows))
         self.dropout = nn.Dropout(dropout)
@@ -119,7 +120,7 @@ class Inception(nn.Module):
 class InceptionModule(nn.Module):
     """Branches side by side, joined along the channels: 1×1, 3×3, double 3×3 and a pool (m, C, h, w)."""
 
-    def __init__(self, inputs: int, row: Row, style: "_Style") -> None:
+    def __init__(self, inputs: int, row: Row, style: "Style") -> None:
         super().__init__()
         stride = row.stride
         if style.five_by_five:
@@ -144,7 +145,7 @@ class InceptionModule(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
-class _Style(NamedTuple):
+class Style(NamedTuple):
     """What all convolutions of a network have in common."""
 
     batch_norm: bool
@@ -153,7 +154,15 @@ class _Style(NamedTuple):
     grid: int = 0  # of the input, height and width, where BN takes each activation by itself; 0: feature maps
 
 
-def _rows(table, width, shape, style, separable, lrn, per_activation) -> tuple[list[tuple[str, nn.Module]], int]:
+def _rows(
+    table: tuple[Row, ...],
+    width: float,
+    shape: tuple[int, int, int],
+    style: Style,
+    separable: bool,
+    lrn: bool,
+    per_activation: bool,
+) -> tuple[list[tuple[str, nn.Module]], int]:
     """Name and layers of each row, and the last one's channels: they flow from row to row as they really are."""
     layers, channels, grid = [], *shape[:2]
     stem = list(takewhile(lambda row: row.kind != "inception", table))
@@ -185,15 +194,17 @@ def _rows(table, width, shape, style, separable, lrn, per_activation) -> tuple[l
     return layers, channels
 
 
-def _convolution(inputs, outputs, patch, style, stride=1, separable=False) -> nn.Sequential:
+def _convolution(
+    inputs: int, outputs: int, patch: int, style: Style, stride: int = 1, separable: bool = False
+) -> nn.Sequential:
     """A convolution and its nonlinearity, with BN between the two and then without a bias."""
     layers, groups, bias = [], 1, not style.batch_norm
-    place = {"stride": stride, "padding": patch // 2}
+    spacing = {"stride": stride, "padding": patch // 2}
     if separable:
         groups, patch_outputs = inputs, paper.DEPTH_MULTIPLIER * inputs
-        layers.append(nn.Conv2d(inputs, patch_outputs, patch, **place, groups=groups, bias=False))
-        inputs, patch, place = patch_outputs, 1, {}
-    layers.append(nn.Conv2d(inputs, outputs, patch, **place, bias=bias))
+        layers.append(nn.Conv2d(inputs, patch_outputs, patch, **spacing, groups=groups, bias=False))
+        inputs, patch, spacing = patch_outputs, 1, {}
+    layers.append(nn.Conv2d(inputs, outputs, patch, **spacing, bias=bias))
     fused = "relu" if style.batch_norm and style.activation == "relu" else None
     if style.grid:
         maps = (outputs, *[_strided(style.grid, stride)] * 2)
@@ -212,15 +223,5 @@ def _pool(kind: str, stride: int) -> nn.Module:
 
 
 def _strided(grid: int, stride: int) -> int:
-    """Height and width behind any layer of a stride: padding by half the patch leaves every stride-th place."""
+    """Height and width behind any layer of a stride: padding by half the patch leaves every stride-th position."""
     return math.ceil(grid / stride)
-
-
-def _positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0, but it is {value!r}")
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} must be a whole number at least {least}, but it is {value!r}")

@@ -17,14 +17,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 import bn
+from bn.lab import paper
 from bn.lab.data import augment
-from bn.lab.data.images import PHOTOGRAPHS, Images, Split
-from bn.lab.train.inception import FIGURE_5, Inception
+from bn.lab.data.datasets import Split
+from bn.lab.data.images import PHOTOGRAPHS, Images
+from bn.lab.train.inception import Inception
 from bn.lab.train.recipes import Recipe
 
-_CHUNK = 500  # images at once outside training
-_FOR_STATISTICS = 10_000  # training images from which mean and standard deviation of the colours are taken
-_LOOK = 1_000  # steps between two looks at whether the loss is still finite
+_CHUNK = 500  # images at once in an evaluation: at 224 pixels, 0.3 GB of floats beside the activations
+_FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
+LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -34,7 +36,7 @@ class TrainingError(Exception):
 
 def network(recipe: Recipe, seed: int, channels: int) -> Inception:
     """The recipe's network with first weights drawn from the seed, on the CPU."""
-    table = tuple(r for r in FIGURE_5 if r.kind != "inception" or not recipe.modules or r.name in recipe.modules)
+    table = tuple(r for r in paper.FIGURE_5 if r.kind != "inception" or not recipe.modules or r.name in recipe.modules)
     return Inception(
         classes=recipe.classes,
         width=recipe.width,
@@ -78,7 +80,7 @@ class ImageTrainer:
         groups = _decayed(self.net, recipe.l2)
         self.optimizer = torch.optim.SGD(groups, lr=self.rate, momentum=recipe.momentum, fused=True)
         self.step, self.seconds, self.log, self.diverged = 0, 0.0, [], -1
-        self._loss = torch.zeros((), device=self.device)
+        self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
         self._count = torch.zeros((), dtype=torch.int64, device=self.device)
         self._graph = _Graph(self._eager) if self.device.type == "cuda" and self.ranks == 1 else None
@@ -94,12 +96,12 @@ class ImageTrainer:
     def _eager(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad()
         with self._precision():
-            loss = cross_entropy(self._model(self._normalized(x)), y)
+            loss = cross_entropy(self._model(self.normalized(x)), y)
         loss.backward()
         self.optimizer.step()
-        self._loss.copy_(loss.detach())
+        self.loss.copy_(loss.detach())
         # Without a wait for the device: the number of the first step whose loss is infinite or NaN is kept there.
-        self._bad.copy_(torch.where((self._bad < 0) & ~self._loss.isfinite(), self._count, self._bad))
+        self._bad.copy_(torch.where((self._bad < 0) & ~self.loss.isfinite(), self._count, self._bad))
         self._count += 1
 
     def run(self, after_evaluation: "Callback" = lambda trainer: None, after_step: "Callback" = lambda trainer: None):
@@ -120,7 +122,7 @@ class ImageTrainer:
         every = self.recipe.every
         end = min(self.step - self.step % every + every, self.recipe.steps)
         while self.step < end and self.diverged < 0:
-            for _ in range(min(_LOOK - self.step % _LOOK, end - self.step)):  # the same looks after a resumption
+            for _ in range(min(LOOK - self.step % LOOK, end - self.step)):  # the same looks after a resumption
                 self.advance()
                 after_step(self)
             self.diverged = self._divergence()
@@ -140,10 +142,10 @@ class ImageTrainer:
 
     def _evaluate(self, after: "Callback") -> None:
         """Append the step and both accuracies to the log; a network that diverged has none."""
-        found = {name: float("nan") for name in self.watched}
+        accuracies = {name: float("nan") for name in self.watched}
         if self.diverged < 0:
-            found = {name: self.accuracy(split) for name, split in self.watched.items()}
-        self.log.append({"step": self.step} | found)
+            accuracies = {name: self.accuracy(split) for name, split in self.watched.items()}
+        self.log.append({"step": self.step} | accuracies)
         after(self)
 
     def accuracy(self, split: Split) -> float:
@@ -157,11 +159,12 @@ class ImageTrainer:
         """Of images (m, channels, h, w) uint8 the class probabilities (m, classes) float32, by moving averages."""
         self.net.eval()
         with self._precision():
-            logits = self.net(self._normalized(x.to(self.device)))
+            logits = self.net(self.normalized(x.to(self.device)))
         self.net.train()
         return logits.float().softmax(1)
 
-    def _normalized(self, x: Tensor) -> Tensor:
+    def normalized(self, x: Tensor) -> Tensor:
+        """Images of bytes with mean 0 and standard deviation 1 in each channel over the training images."""
         mean, std = self.colours
         return ((x.float() - mean) / std).to(memory_format=torch.channels_last)
 
@@ -224,7 +227,7 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
         x, y = self._read(step) if self._reader is None else self._read_ahead(step)
-        return self._augmented(x, step), y
+        return self.augmented(x, step), y
 
     def indices(self, step: int) -> Tensor:
         """Which training images this process sees in a step, (batch / ranks,) int64."""
@@ -244,12 +247,12 @@ class Batches:
 
     def _read_ahead(self, step: int) -> tuple[Tensor, Tensor]:
         ahead, future = self._next
-        found = future.result() if ahead == step else self._reader.submit(self._read, step).result()
+        batch = future.result() if ahead == step else self._reader.submit(self._read, step).result()
         self._next = step + 1, self._reader.submit(self._read, step + 1)
-        return found
+        return batch
 
-    def _augmented(self, x: Tensor, step: int) -> Tensor:
-        """Photographs are mirrored too; digits would no longer be digits."""
+    def augmented(self, x: Tensor, step: int) -> Tensor:
+        """Images moved and distorted, photographs also mirrored (digits would no longer be digits)."""
         generator = self._generator.manual_seed(_entropy(self.seed, step, self.rank, 0))
         if self.photographs:
             return augment.augment(x, generator, self.recipe.distortion)

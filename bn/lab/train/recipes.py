@@ -11,12 +11,12 @@ the L2 loss, nor the number of shards; those here are choices, the same for all 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-BATCH = 32  # section 4.2
-PAPER_RATE = 0.0015  # of Inception and BN-Baseline, section 4.2.2
+from bn.lab import paper
+
 CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
-_SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
-_EVALUATIONS = 40  # in the steps of a scale
-_HALVINGS = 2  # of Inception's learning rate in those steps; six times as many with faster decay
+_SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # dealt so that few images are left over in each
+_EVALUATIONS = 40  # in the steps of a scale: steps to an accuracy are known to a fortieth of them
+_HALVINGS = 2  # of Inception's learning rate in those steps: it ends at a quarter; with faster decay at 1/64, in half
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Recipe:
     shards: int
     precision: str  # "float32" or "bfloat16"
     watched: int
-    batch: int = BATCH
+    batch: int = paper.BATCH
     momentum: float = 0.9
     weight_scale: float = 1.0
     per_activation: bool = False
@@ -58,7 +58,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ImageSize:
-    """How much work a scale is; `rates` are those from which the baseline's is chosen, none where it is given."""
+    """How much work a scale is.
+
+    - `steps` of Inception, in mini-batches of 32, and how many `seeds`.
+    - `pixels`, `width` and `modules`: of the images and of the network, as in a `Recipe`.
+    - `rates`: those from which the baseline's is chosen by `sweep_seeds` seeds each, none where it is given.
+    - `watched` as in a `Recipe`; `crops` of each image for an ensemble.
+    """
 
     steps: int
     seeds: int

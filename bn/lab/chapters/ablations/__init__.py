@@ -1,1 +1,8 @@
-"""ablations."""
+"""Section 4.2.1: each of the seven changes of the training, alone and left out."""
+
+from bn.lab.chapters.ablations.estimates import ESTIMATES
+from bn.lab.chapters.ablations.record import record
+from bn.lab.registry import Experiment
+from bn.lab.train.specs import ImageSpec
+
+EXPERIMENT = Experiment("ablations", ImageSpec, record, ESTIMATES)

@@ -1,117 +1,117 @@
 """The figure and the tables of notebook 09: each of the seven changes of section 4.2.1, alone and left out."""
 
 import math
-from collections.abc import Callable, Iterable
 
 import numpy as np
 from IPython.display import HTML
-from matplotlib import rc_context
+from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from bn.lab.judge import claims
-from bn.lab.judge import image_claims
-from bn.lab.show import html as show
-from bn.lab.judge.claims import Estimate
-from bn.lab.show.figures import _STYLE, COLOURS, Drawing, _panel, number, percent
+from bn.lab.chapters.ablations import estimates
+from bn.lab.judge import curves, statistics
+from bn.lab.judge.statistics import Estimate
+from bn.lab.show import html, numbers, seeds, speech
+from bn.lab.show.numbers import bare, isolated, left_to_right, number, percent, signed
+from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, panel, styled
+from bn.lab.show.words import N_, words
 from bn.lab.train.recipes import CHANGES
-from bn.lab.show.text import TITLES, pick, words
 
 PARTS = ("alone", "left_out")
-QUIET = "#808890"  # of a mean whose interval has zero in it
+NAMES = {
+    "rate": N_("Learning rate"),
+    "dropout": N_("Dropout"),
+    "l2": N_("Weight of the L2 loss"),
+    "decay": N_("Decay of the rate"),
+    "lrn": N_("LRN"),
+    "shuffling": N_("Within-shard shuffling"),
+    "distortion": N_("Photometric distortion"),
+}
+_PANELS = {"alone": N_("(a) Alone: added to BN-Baseline"), "left_out": N_("(b) Left out: lost by BN-x5")}
 _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"}  # others are called as the change
 
 
 def changes(record: dict, language: str) -> Drawing:
     """What each change adds to BN-Baseline alone, and what BN-x5 loses without it: to the right it helps."""
-    word = words(language)
-    found = {part: {change: image_claims.gains(record, part, change) for change in CHANGES} for part in PARTS}
-    limits = _limits([gain for part in found.values() for gain in part.values()])
-    panels = []
-    with rc_context(fname=_STYLE):
-        for part in PARTS:
-            title = word("panel alone" if part == "alone" else "panel left out")
-            axes = _panel(title, language)
-            axes.figure.set_size_inches(4.2, 4.0)
-            labels = []
-            for y, (change, gain) in enumerate(found[part].items()):
-                _row(axes, y, gain)
-                lines = [word(f"change {change}"), how(record, change, language), lost(gain, language)]
-                labels.append("\n".join(filter(None, lines)))
-            axes.axvline(0, color="#010203", linewidth=0.9, zorder=1)
-            axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
-            axes.set(xlim=limits, ylim=(len(labels) - 0.5, -0.5), xlabel=word("points gained"))
-            axes.grid(False, axis="y")
-            axes.tick_params(axis="y", length=0)
-            panels.append((axes.figure, f"{title}: {_alt(found[part], language)}"))
-    return Drawing(tuple(panels), _title(found, language), _note(record, language))
+    gains = {part: {change: estimates.gains(record, part, change) for change in CHANGES} for part in PARTS}
+    limits = _limits([gain for of_part in gains.values() for gain in of_part.values()])
+    with styled():
+        panels = tuple(_changes(record, part, gains[part], limits, language) for part in PARTS)
+    return Drawing(panels, _title(gains, language), _note(record, language))
 
 
 def table(record: dict, language: str) -> HTML:
     """For each change, alone and left out: final test accuracy, and the steps to Inception's best accuracy."""
-    word, networks = words(language), record["networks"]
-    head = [word(key) for key in ("change", "alone accuracy", "alone steps", "left out accuracy", "left out steps")]
-    baseline = image_claims.cut(networks["bn_baseline"], record, next(iter(CHANGES)))
-    compared = [word("for comparison")]
+    _, networks = words(language), record["networks"]
+    head = [_("Change"), _("Alone: accuracy, %"), _("Alone: steps")]
+    head += [_("Left out: accuracy, %"), _("Left out: steps")]
+    baseline = estimates.cut(networks["bn_baseline"], record, next(iter(CHANGES)))
+    compared = [_("For comparison")]
     for name, network in (("BN-Baseline", baseline), ("BN-x5", networks["bn_x5"])):
         accuracy, steps = _measured(network, record, language)
-        compared += [f"<bdi>{name}</bdi>: {accuracy}", steps]
+        compared += [f"{isolated(name)}: {accuracy}", steps]
     rows = [compared]
     for change in CHANGES:
-        name = f"{word(f'change {change}')}<br><small>{how(record, change, language, number)}</small>"
+        name = Markup("{}<br><small>{}</small>").format(_(NAMES[change]), how(record, change, language))
         rows.append([name] + [cell for part in PARTS for cell in _measured(record[part][change], record, language)])
-    target = percent(image_claims.target(record))
-    note = pick(TITLES["changes table note"], language).format(target=target, interval=number("95%"))
-    below = show.text(f"<small>{show._size(record, language)} {note}</small>", language)
-    return HTML(show.table(head, rows, record, language).data + below.data)
+    note = _(
+        "Accuracy: final, on test images. Steps: to Inception's best accuracy on validation images, {target}. Both "
+        "are means over seeds with their 95% intervals; BN-Baseline was cut off after as many steps."
+    ).format(target=percent(curves.target(record)))
+    return html.table(head, rows, record, language, note=f"{speech.size(record, language)} {note}")
 
 
 def shuffling(record: dict, language: str) -> HTML:
     """What shuffling gives with BN, beside what it gives without."""
-    with_bn = image_claims.gains(record, "left_out", "shuffling")
-    plain = image_claims.gains_without_bn(record)
-    differences = [a - b for a, b in zip(with_bn, plain, strict=True)]
-    numbers = {name: _points(v, language) for name, v in (("bn", with_bn), ("plain", plain), ("more", differences))}
-    sentence = pick(TITLES["shuffling"], language).format(**numbers)
-    return show.text(f"{sentence} <small>{show._size(record, language)}</small>", language)
+    _ = words(language)
+    with_bn, plain = estimates.gains(record, "left_out", "shuffling"), estimates.gains_without_bn(record)
+    more = [a - b for a, b in zip(with_bn, plain, strict=True)]
+    sentence = _(
+        "Points of final test accuracy that shuffling adds: {bn} to BN-x5, {plain} to the network without BN; the "
+        "first less the second, {more}. In the paper, about one point with BN."
+    )
+    points = {name: _points(gain, language) for name, gain in (("bn", with_bn), ("plain", plain), ("more", more))}
+    return html.text(sentence.format(**points), language, small=speech.size(record, language))
 
 
-def how(record: dict, change: str, language: str, isolated: Callable[[str], str] | None = None) -> str:
-    """What a change does to the recipe, from what to what; `isolated` keeps a number left to right in Arabic."""
-    word, isolated = words(language), isolated or (lambda value: isolate(value, language))
-    field = _FIELDS.get(change, change)
+def how(record: dict, change: str, language: str) -> str:
+    """What a change does to the recipe, from what to what."""
+    _, field = words(language), _FIELDS.get(change, change)
     before, after = (record["networks"][name]["recipe"][field] for name in ("bn_baseline", "bn_x5"))
     if change == "decay":  # in half-lives, of which one is a matter of the scale
-        return word("times as fast").format(isolated(f"{before / after:.3g}"))
+        return _("{factor} times as fast").format(factor=number(float(before / after)))
+    write = {"dropout": lambda v: f"{100 * v:.3g}%", "distortion": lambda v: f"±{100 * v:.3g}%"}.get(change, bare)
     if isinstance(before, bool):
-        return word("from to").format(*(word("yes" if value else "no") for value in (before, after)))
-    write = {
-        "dropout": lambda value: f"{100 * value:.3g}%",
-        "distortion": lambda value: f"±{100 * value:.3g}%",
-    }.get(change, show._bare)
-    return word("from to").format(isolated(write(before)), isolated(write(after)))
+        before, after = (_("yes") if value else _("no") for value in (before, after))
+    else:
+        before, after = (left_to_right(write(value)) for value in (before, after))
+    return _("{before} → {after}").format(before=before, after=after)
 
 
-def isolate(value: str, language: str) -> str:
-    """A number in the text of a figure, kept left to right inside Arabic."""
-    return f"\u2066{value}\u2069" if language == "ar" else value
+# ---- The panels ------------------------------------------------------------------------------------
 
 
-def diverged(network: dict) -> str:
-    """How many of the seeds diverged, such as 1/3, or nothing where none did."""
-    times = sum(step is not None for step in network["diverged"])
-    return f"{times}/{len(network['diverged'])}" if times else ""
-
-
-def lost(values: Iterable[float], language: str) -> str:
-    """In words for a figure, how many of the seeds have no value because a network diverged; nothing where all have."""
-    missing = [math.isnan(value) for value in values]
-    times = isolate(f"{sum(missing)}/{len(missing)}", language)
-    return words(language)("diverged of").format(times) if any(missing) else ""
+def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], language: str) -> tuple[Figure, str]:
+    """A row for each change."""
+    _, labels = words(language), []
+    title = _(_PANELS[part])
+    axes = panel(title, language)
+    axes.figure.set_size_inches(4.2, 4.0)
+    for y, (change, gain) in enumerate(gains.items()):
+        _row(axes, y, gain)
+        lines = [_(NAMES[change]), how(record, change, language), seeds.diverged(np.isnan(gain), language)]
+        labels.append("\n".join(filter(None, lines)))
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
+    axes.set(xlim=limits, ylim=(len(labels) - 0.5, -0.5), xlabel=_("points of accuracy (right: it helps)"))
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    return axes.figure, f"{title}: {_alt(gains, language)}"
 
 
 def _row(axes: Axes, y: int, gain: list[float]) -> None:
     """The mean and its interval, the seeds under it; where a network diverged, only the seeds that are left."""
-    estimate = claims.mean_with_interval(gain)
+    estimate = statistics.mean(gain)
     colour = COLOURS["bn"] if _clear(estimate) else QUIET
     axes.plot(gain, [y + 0.25] * len(gain), ".", color=QUIET, markersize=4, alpha=0.7)
     axes.plot(estimate.value, y, "o", color=colour, markersize=6)
@@ -120,61 +120,69 @@ def _row(axes: Axes, y: int, gain: list[float]) -> None:
 
 
 def _clear(estimate: Estimate) -> bool:
+    """Whether the interval leaves out zero."""
     return estimate.low > 0 or estimate.high < 0
 
 
-def _limits(gains_found: list[list[float]]) -> tuple[float, float]:
+def _limits(gains: list[list[float]]) -> tuple[float, float]:
     """One axis for both panels: all seeds, and of an interval not more than twice the largest seed."""
-    estimates = [claims.mean_with_interval(gain) for gain in gains_found]
-    seeds = np.abs([value for gain in gains_found for value in gain if math.isfinite(value)])
-    ends = np.abs([end for e in estimates for end in (e.low, e.high) if math.isfinite(end)])
-    largest = max(seeds.max(initial=0), min(ends.max(initial=0), 2 * seeds.max(initial=0))) or 1.0
+    means = [statistics.mean(gain) for gain in gains]
+    of_seeds = np.abs([value for gain in gains for value in gain if math.isfinite(value)]).max(initial=0)
+    of_ends = np.abs([end for e in means for end in (e.low, e.high) if math.isfinite(end)]).max(initial=0)
+    largest = max(of_seeds, min(of_ends, 2 * of_seeds)) or 1.0
     return -1.08 * largest, 1.08 * largest
 
 
-def _title(found: dict, language: str) -> str:
-    numbers = {"all": number(len(CHANGES))}
+def _alt(gains: dict, language: str) -> str:
+    _ = words(language)
+    points = {c: seeds.diverged(np.isnan(gain), language) or signed(np.mean(gain)) for c, gain in gains.items()}
+    return _.listed([f"{_(NAMES[change])} {text}" for change, text in points.items()])
+
+
+# ---- In words and numbers --------------------------------------------------------------------------
+
+
+def _title(gains: dict, language: str) -> str:
+    """How many changes help and how many harm, and how many of them clearly."""
+    _, counts = words(language), {"all": number(len(CHANGES))}
     for part in PARTS:
-        estimates = [claims.mean_with_interval(gain) for gain in found[part].values()]
+        means = [statistics.mean(gain) for gain in gains[part].values()]
         for name, sign in (("up", 1), ("down", -1)):
-            moved = [e for e in estimates if sign * e.value > 0]
-            numbers[f"{part}_{name}"] = number(len(moved))
-            numbers[f"{part}_{name}_clear"] = number(sum(map(_clear, moved)))
-    return pick(TITLES["changes"], language).format(**numbers)
+            moved = [e for e in means if sign * e.value > 0]
+            counts[f"{part}_{name}"] = number(len(moved))
+            counts[f"{part}_{name}_clear"] = number(sum(map(_clear, moved)))
+    return _(
+        "Made alone, {alone_up} of the {all} changes raise the accuracy ({alone_up_clear} clearly) and {alone_down} "
+        "lower it ({alone_down_clear} clearly); made after all others, {left_out_up} raise it ({left_out_up_clear} "
+        "clearly) and {left_out_down} lower it ({left_out_down_clear} clearly)."
+    ).format(**counts)
 
 
 def _note(record: dict, language: str) -> str:
-    note = pick(TITLES["changes note"], language).format(interval=number("95%"))
+    _ = words(language)
+    note = _(
+        "Dots: the seeds. Marks: their mean with its 95% interval, blue where it leaves out zero, which is what "
+        "clearly means; an interval that is wider than the panel runs on. (a) BN-Baseline with one change, less "
+        "BN-Baseline after as many steps. (b) BN-x5 less BN-x5 without the change."
+    )
     shown = [record["networks"][name] for name in ("bn_baseline", "bn_x5")]
     shown += [network for part in PARTS for network in record[part].values()]
-    ends = [step for network in shown for step in network["diverged"]]
-    times = sum(step is not None for step in ends)
-    if times:
-        note += " " + pick(TITLES["changes diverged"], language).format(runs=number(len(ends)), diverged=number(times))
+    ended = [hit for network in shown for hit in curves.diverged(network)]
+    if any(ended):
+        times = _("Of the {runs} runs behind the panels, {diverged} diverged.")
+        note += " " + times.format(runs=number(len(ended)), diverged=number(sum(ended)))
     return note
 
 
-def _alt(found: dict, language: str) -> str:
-    word = words(language)
-    points = {change: lost(gain, language) or f"{np.mean(gain):+.2f}" for change, gain in found.items()}
-    return ", ".join(f"{word(f'change {change}')} {text}" for change, text in points.items())
-
-
 def _points(gain: list[float], language: str) -> str:
-    """Points with their interval, as HTML."""
-    estimate = claims.mean_with_interval(gain)
+    """Points with their interval."""
+    _, estimate = words(language), statistics.mean(gain)
     if math.isnan(estimate.value):
-        return pick(TITLES["undefined"], language)
-    return number(f"{estimate.value:+.2f}") + show._interval(estimate, 2)
+        return _("no number, since a network diverged")
+    return signed(estimate.value) + numbers.interval(estimate, 2)
 
 
 def _measured(network: dict, record: dict, language: str) -> list[str]:
-    """Final test accuracy in percent and the steps to Inception's best accuracy, as HTML."""
-    word, final = words(language), claims.mean_with_interval([100 * f for f in image_claims.finals(network)])
-    times = number(diverged(network))
-    accuracy = word("diverged of").format(times) if math.isnan(final.value) else show._with_interval(final, 1)
-    steps = image_claims.steps_reaching(network, image_claims.target(record))
-    never = sum(map(math.isinf, steps))
-    if never:
-        return [accuracy, f"{word('never')} ({number(f'{never}/{len(steps)}')})"]
-    return [accuracy, show._with_interval(claims.mean_with_interval(steps), 0)]
+    """Final test accuracy in percent and the steps to Inception's best accuracy."""
+    accuracy = seeds.mean([100 * share for share in curves.finals(network)], language, 1)
+    return [accuracy, seeds.mean_steps(curves.steps_reaching(network, curves.target(record)), language)]

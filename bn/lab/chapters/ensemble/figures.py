@@ -1,201 +1,223 @@
 """The tables and the figure of notebook 10: Figure 4 beside what was measured, and the six networks of an ensemble."""
 
-import math
-
 import numpy as np
 from IPython.display import HTML
-from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from bn.lab.judge import claims
-from bn.lab.judge import image_claims
-from bn.lab.show import html as show
-from bn.lab.chapters.ablations.figures import QUIET, diverged, isolate, lost
-from bn.lab.show.figures import _STYLE, COLOURS, Drawing, _panel, number, percent
-from bn.lab.show.text import TITLES, pick, words
+from bn.lab import paper
+from bn.lab.judge import curves
+from bn.lab.show import html, numbers, seeds, speech
+from bn.lab.show.numbers import left_to_right, number, percent
+from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, legend_below, panel, styled
+from bn.lab.show.words import N_, words
 
-# Figure 4 as printed: pixels, crops and networks; a dash where the paper has one, None for a resolution that varies.
-_DASH = "–"
-_PRINTED = {
-    "single": (224, 1, 1),
-    "multicrop": (224, 144, 1),
-    "ensemble": (224, 144, 6),
-    "googlenet": (224, 144, 7),
-    "deep image low": (256, _DASH, 1),
-    "deep image high": (512, _DASH, 1),
-    "deep image ensemble": (None, _DASH, _DASH),
-}
-_KINDS = ("top-1", "top-5")
+_DASH = "–"  # where the paper has one
+_VARIABLE = N_("variable")
+# Figure 4 in its own order, what came before and then the paper's own: pixels, crops and networks as printed.
+_PRINTED = (
+    (N_("GoogLeNet, ensemble"), (224, 144, 7), paper.PRIOR["googlenet"]),
+    (N_("Deep Image, low resolution"), (256, _DASH, 1), paper.PRIOR["deep image low"]),
+    (N_("Deep Image, high resolution"), (512, _DASH, 1), paper.PRIOR["deep image high"]),
+    (N_("Deep Image, ensemble"), (_VARIABLE, _DASH, _DASH), paper.PRIOR["deep image ensemble"]),
+    (N_("BN-Inception, one crop"), (224, 1, 1), paper.FIGURE_4["single"]),
+    (N_("BN-Inception, many crops"), (224, 144, 1), paper.FIGURE_4["multicrop"]),
+    (N_("BN-Inception, ensemble"), (224, 144, 6), paper.FIGURE_4["ensemble"]),
+)
+_PANELS = (N_("(a) Top-1 error"), N_("(b) Top-5 error"))
 
 
 def figure4(record: dict, language: str) -> HTML:
     """What was measured here, and under a heading of its own what the paper prints of ImageNet."""
-    word = words(language)
-    head = [word(key) for key in ("network", "resolution", "crops", "models", *_KINDS)]
-    ours = show.table(head, _our_rows(record, language), record, language).data
-    theirs = show._html(show._table(head, _rows(_paper_rows(language))), language).data
-    own = word("ours imagenet" if record["dataset"] == "imagenet" else "ours")
-    server = {name: number(f"{error:.2f}%") for name, error in image_claims.SERVER.items()}
-    quoted = pick(TITLES["figure 4 theirs"], language).format(**server)
-    parts = [_heading(own, _our_note(record, language), language), ours]
-    return HTML("".join([*parts, _heading(word("theirs"), quoted, language), theirs]))
+    _ = words(language)
+    head = [_("Network"), _("Pixels"), _("Crops"), _("Networks"), _("Top-1 error"), _("Top-5 error")]
+    here = record["dataset"] == "imagenet"
+    own = _("Measured here, on ImageNet") if here else _("Measured here, not on ImageNet")
+    quoted = _(
+        "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "
+        "of {ours}, and the best earlier result, of He et al., {he} (section 4.2.3). A dash: not given."
+    ).format(**{name: left_to_right(f"{error:.2f}%") for name, error in paper.SERVER.items()})
+    parts = [
+        html.render("heading", language, title=own, note=_our_note(record, language)),
+        html.table(head, _our_rows(record, language), record, language),
+        html.render("heading", language, title=_("ImageNet, quoted from the paper: not measured here"), note=quoted),
+        html.table(head, _paper_rows(language), None, language),
+    ]
+    return HTML("".join(part.data for part in parts))
 
 
 def gain(record: dict, language: str) -> Drawing:
     """The errors of each of the six networks and of all together, on one crop and on many."""
-    word, one, many = words(language), *map(str, record["crops"])
-    colours = {one: QUIET, many: COLOURS["bn"]}
-    labels = {one: word("one crop"), many: word("many crops").format(isolate(many, language))}
-    names = [_described(recipe, language) for recipe in record["members"].values()] + [word("all six")]
-    panels = []
-    with rc_context(fname=_STYLE):
-        for k, kind in enumerate(_KINDS):
-            axes = _panel(word(f"error {kind}"), language)
-            axes.figure.set_size_inches(4.2, 4.0)
-            for shift, crops in ((-0.16, one), (0.16, many)):
-                values = by_network(record, crops, k)
-                _points(axes, values, shift, colours[crops], labels[crops])
-            rows = ["\n".join(filter(None, (n, lost(v, language)))) for n, v in zip(names, values, strict=True)]
-            axes.axhline(len(names) - 1.5, color="#010203", linewidth=0.7, alpha=0.5)
-            axes.set_yticks(range(len(rows)), rows, fontsize=8.5)
-            axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=word("percent of images"))
-            axes.margins(x=0.08)
-            axes.grid(False, axis="y")
-            axes.tick_params(axis="y", length=0)
-            handles, order = axes.get_legend_handles_labels()[0], -1 if language == "ar" else 1
-            place = {"loc": "outside lower center", "ncols": 2, "fontsize": 8.5}
-            axes.figure.legend(handles=handles[::order], markerfirst=order == 1, **place)
-            panels.append((axes.figure, _alt(record, kind, k, language)))
-    note = pick(TITLES["gain note"], language)
-    return Drawing(tuple(panels), _gain_title(record, language), f"{note} {_lost_note(record, language)}".strip())
+    _ = words(language)
+    with styled():
+        panels = tuple(_errors(record, kind, language) for kind in range(len(_PANELS)))
+    note = _("Dots: the seeds, each with six networks of its own. Marks: their mean.")
+    return Drawing(panels, _gain_title(record, language), f"{note} {_lost_note(record, language)}".strip())
 
 
 def members(record: dict, language: str) -> HTML:
     """In what the six networks differ, and how each of them ends."""
-    word = words(language)
-    head = [word(key) for key in ("member", "dropout of", "first weights", "last bn", "final error")]
-    rows = []
+    _, rows = words(language), []
+    head = [_("Network"), _("Dropout"), _("First weights"), _("BN of the last module"), _("Final test error, %")]
     for k, (name, recipe) in enumerate(record["members"].items(), 1):
-        curves = record["curves"][name]
-        last = word("per activation" if recipe["per_activation"] else "per feature map")
-        cells = [number(k), percent(recipe["dropout"]), number(f"×{recipe['weight_scale']:g}"), last]
-        final = claims.mean_with_interval([100 * (1 - share) for share in image_claims.finals(curves)])
-        times = word("diverged of").format(number(diverged(curves)))
-        rows.append([*cells, times if math.isnan(final.value) else show._with_interval(final, 2)])
-    size = show.text(f"<small>{show._size(record, language)}</small>", language)
-    return HTML(show.table(head, rows, record, language).data + size.data)
+        last = _("per activation") if recipe["per_activation"] else _("per feature map")
+        final = [100 * (1 - share) for share in curves.finals(record["curves"][name])]
+        cells = [number(k), percent(recipe["dropout"]), _factor(recipe), last, seeds.mean(final, language, 2)]
+        rows.append(cells)
+    return html.table(head, rows, record, language, note=speech.size(record, language))
 
 
-def by_network(record: dict, crops: str, kind: int) -> np.ndarray:
+def by_network(record: dict, crops: int, kind: int) -> np.ndarray:
     """Errors in percent of each member and of the six together (networks, seeds); NaN where one diverged.
 
-    The record counts such a network wrong on every image, which says nothing of how it would have learned.
+    `kind` is 0 for top-1 and 1 for top-5. The record counts such a network wrong on every image, which says nothing
+    of how it would have learned.
     """
-    seeds = record["errors"][crops]
-    errors = np.array([[*(e[kind] for e in seed["members"]), seed["ensemble"][kind]] for seed in seeds], float).T
-    missing = np.array([[step is not None for step in curves["diverged"]] for curves in record["curves"].values()])
+    of_seeds = record["errors"][str(crops)]
+    errors = np.array([[*(e[kind] for e in seed["members"]), seed["ensemble"][kind]] for seed in of_seeds], float).T
+    missing = np.array([curves.diverged(network) for network in record["curves"].values()])
     return np.where(np.vstack([missing, missing.any(0)]), np.nan, errors)
+
+
+# ---- Figure 4 --------------------------------------------------------------------------------------
 
 
 def _our_rows(record: dict, language: str) -> list[list[str]]:
     """One network on one crop and on many, the mean of the six; and the six together."""
-    word, one, many = words(language), *map(str, record["crops"])
+    _, (one, many) = words(language), record["crops"]
     pixels, count = record["asked"]["pixels"], len(record["members"])
+    measured = (
+        (_("one network, one crop"), one, 1),
+        (_("one network, many crops"), many, 1),
+        (_("six networks, many crops"), many, count),
+    )
     rows = []
-    for key, crops, networks in (("single", one, 1), ("multicrop", many, 1), ("six", many, count)):
-        cells = [word(key), *map(number, (f"{pixels}×{pixels}", int(crops), networks))]
-        for k in range(len(_KINDS)):
-            errors = by_network(record, crops, k)
-            cells.append(_percent(errors[:-1] if networks == 1 else errors[-1:], language))
-        rows.append(cells)
+    for name, crops, networks in measured:
+        errors = [by_network(record, crops, kind) for kind in range(len(_PANELS))]
+        shown = [_percent(e[:-1] if networks == 1 else e[-1:], language) for e in errors]
+        rows.append([name, numbers.pair(pixels, pixels), number(crops), number(networks), *shown])
     return rows
 
 
 def _percent(errors: np.ndarray, language: str) -> str:
     """Errors (networks, seeds): mean over both with its interval over the seeds, or in words how many diverged."""
-    missing = np.isnan(errors)
-    if missing.any():
-        return words(language)("diverged of").format(number(f"{missing.sum()}/{missing.size}"))
-    estimate = claims.mean_with_interval(errors.mean(0))
-    return number(f"{estimate.value:.2f}%") + show._interval(estimate, 2, unit="%")
+    return seeds.diverged(np.isnan(errors), language) or seeds.mean(errors.mean(0), language, 2, unit="%")
 
 
 def _paper_rows(language: str) -> list[list[str]]:
-    """Figure 4's rows in its own order: what came before, then the paper's own."""
-    word, rows = words(language), []
-    printed = [(f"prior {name}", name, image_claims.PRIOR[name]) for name in image_claims.PRIOR]
-    printed += [(f"paper {name}", name, image_claims.FIGURE_4[name]) for name in image_claims.FIGURE_4]
-    for key, name, errors in printed:
-        pixels, crops, networks = _PRINTED[name]
-        cells = [word(key), word("variable") if pixels is None else number(pixels), number(crops), number(networks)]
-        rows.append(cells + [_DASH if error is None else number(f"{error:g}%") for error in errors])
+    """Figure 4 as printed."""
+    _ = words(language)
+    rows = []
+    for name, printed, errors in _PRINTED:
+        cells = [_(value) if value == _VARIABLE else number(value) for value in printed]
+        shown = [_DASH if error is None else left_to_right(f"{error:g}%") for error in errors]
+        rows.append([_(name), *cells, *shown])
     return rows
 
 
 def _our_note(record: dict, language: str) -> str:
-    classes = next(iter(record["members"].values()))["classes"]
-    numbers = {"images": number(record["images"]), "seeds": number(len(record["asked"]["seeds"]))}
-    numbers |= {"interval": number("95%"), "classes": number(classes), "chance": percent(max(0, 1 - 5 / classes))}
-    note = pick(TITLES["figure 4 ours"], language).format(**numbers)
-    return " ".join(part for part in (show._size(record, language), note, _lost_note(record, language)) if part)
+    """The size of the run, how the table is read, and how many networks diverged."""
+    _, classes = words(language), next(iter(record["members"].values()))["classes"]
+    note = _(
+        "Errors in percent of {images} test images, mean over the {seeds} with its 95% interval; of one network, the "
+        "mean of the six. Five guesses by chance among {classes} classes miss {chance}."
+    ).format(
+        images=number(record["images"]),
+        seeds=speech.seeds(len(record["asked"]["seeds"]), language),
+        classes=number(classes),
+        chance=percent(max(0, 1 - 5 / classes)),
+    )
+    return " ".join(part for part in (speech.size(record, language), note, _lost_note(record, language)) if part)
 
 
 def _lost_note(record: dict, language: str) -> str:
     """A sentence on the networks that diverged, or nothing where none did."""
-    ends = [step for curves in record["curves"].values() for step in curves["diverged"]]
-    times = sum(step is not None for step in ends)
-    if not times:
+    _ = words(language)
+    ended = [hit for network in record["curves"].values() for hit in curves.diverged(network)]
+    if not any(ended):
         return ""
-    return pick(TITLES["figure 4 diverged"], language).format(diverged=number(times), all=number(len(ends)))
+    sentence = _(
+        "{diverged} of the {all} networks diverged and have no error here; for the claims, such a network and every "
+        "six that it belongs to are wrong on every image."
+    )
+    return sentence.format(diverged=number(sum(ended)), all=number(len(ended)))
 
 
-def _described(recipe: dict, language: str) -> str:
-    """What a member has that BN-x30 has not, on one or two lines."""
-    word, parts = words(language), []
-    if recipe["dropout"]:
-        share = isolate(f"{100 * recipe['dropout']:g}%", language)
-        parts.append(f"{word('dropout of')} {share}")
-    if recipe["weight_scale"] != 1:
-        factor = isolate(f"×{recipe['weight_scale']:g}", language)
-        parts.append(f"{word('first weights')} {factor}")
-    if recipe["per_activation"]:
-        parts.append(word("bn per activation"))
-    return "\n".join(parts)
+# ---- The figure ------------------------------------------------------------------------------------
+
+
+def _errors(record: dict, kind: int, language: str) -> tuple[Figure, str]:
+    """A row for each network and one for the six, the errors on one crop above those on many."""
+    _, (one, many) = words(language), record["crops"]
+    title = _(_PANELS[kind])
+    axes = panel(title, language)
+    axes.figure.set_size_inches(4.2, 4.0)
+    shown = ((one, -0.16, QUIET, _("one crop")), (many, 0.16, COLOURS["bn"], _crops(many, language)))
+    for crops, shift, colour, label in shown:
+        _points(axes, by_network(record, crops, kind), shift, colour, label)
+    names, errors = _names(record, language), by_network(record, many, kind)
+    missing = [seeds.diverged(np.isnan(values), language) for values in errors]
+    rows = ["\n".join(filter(None, pair)) for pair in zip(names, missing, strict=True)]
+    axes.axhline(len(names) - 1.5, color=INK, linewidth=0.7, alpha=0.5)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8.5)
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=_("% of the test images"))
+    axes.margins(x=0.08)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    legend_below(axes, language)
+    return axes.figure, f"{title}: {_alt(names, errors, language)}"
 
 
 def _points(axes: Axes, values: np.ndarray, shift: float, colour: str, label: str) -> None:
     """The seeds of each network and their mean, those that did not diverge."""
     heights = np.arange(len(values)) + shift
-    for height, seeds in zip(heights, values, strict=True):
-        axes.plot(seeds, np.full(len(seeds), height), ".", color=colour, markersize=4, alpha=0.6)
+    for height, of_seeds in zip(heights, values, strict=True):
+        axes.plot(of_seeds, np.full(len(of_seeds), height), ".", color=colour, markersize=4, alpha=0.6)
     axes.plot(values.mean(1), heights, "o", color=colour, markersize=6, label=label)
 
 
-def _alt(record: dict, kind: str, k: int, language: str) -> str:
-    """On many crops, the mean error of each network, or in words how many of its seeds diverged."""
-    word, shown = words(language), []
-    names = [_described(recipe, language).replace("\n", ", ") for recipe in record["members"].values()]
-    errors = by_network(record, str(record["crops"][-1]), k)
-    for name, seeds in zip([*names, word("all six")], errors, strict=True):
-        shown.append(f"{name} {lost(seeds, language) or f'{seeds.mean():.2f}%'}")
-    return f"{word(f'error {kind}')}: " + "; ".join(shown)
+def _names(record: dict, language: str) -> list[str]:
+    """What each member has that BN-x30 has not, on one or two lines; and the six."""
+    _ = words(language)
+    return [_described(recipe, language) for recipe in record["members"].values()] + [_("all six")]
+
+
+def _described(recipe: dict, language: str) -> str:
+    _, parts = words(language), []
+    if recipe["dropout"]:
+        parts.append(_("Dropout {share}").format(share=left_to_right(f"{100 * recipe['dropout']:g}%")))
+    if recipe["weight_scale"] != 1:
+        parts.append(_("First weights {factor}").format(factor=_factor(recipe)))
+    if recipe["per_activation"]:
+        parts.append(_("BN per activation"))
+    return "\n".join(parts)
+
+
+def _factor(recipe: dict) -> str:
+    """How much larger the first weights are."""
+    return left_to_right(f"×{recipe['weight_scale']:g}")
+
+
+def _crops(count: int, language: str) -> str:
+    return words(language).ngettext("{n} crop", "{n} crops", count).format(n=number(count))
+
+
+def _alt(names: list[str], errors: np.ndarray, language: str) -> str:
+    """The mean error of each network, or in words how many of its seeds diverged."""
+    shown = [seeds.diverged(np.isnan(values), language) or percent(values.mean() / 100, 2) for values in errors]
+    names = [words(language).listed(name.split("\n")) for name in names]
+    return "; ".join(f"{name} {error}" for name, error in zip(names, shown, strict=True))
 
 
 def _gain_title(record: dict, language: str) -> str:
     """Top-1 errors; where a network diverged there are none of the six."""
-    one, many = (by_network(record, str(count), 0) for count in record["crops"])
-    crops, all_six = number(record["crops"][-1]), many[-1]
-    if np.isnan(all_six).any():
-        seeds = number(f"{int(np.isnan(all_six).sum())}/{len(all_six)}")
-        return pick(TITLES["gain diverged"], language).format(crops=crops, seeds=seeds)
-    errors = {"ensemble": all_six, "best": many[:-1].min(0), "mean": many[:-1], "single": one[:-1]}
-    shown = {name: percent(values.mean() / 100) for name, values in errors.items()}
-    return pick(TITLES["gain"], language).format(crops=crops, **shown)
-
-
-def _rows(rows: list[list[str]]) -> str:
-    return "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-
-
-def _heading(text: str, note: str, language: str) -> str:
-    return show._html(f"<h4>{text}</h4><p><small>{note}</small></p>", language).data
+    _, one, many = words(language), *(by_network(record, count, 0) for count in record["crops"])
+    crops, missing = _crops(record["crops"][-1], language), np.isnan(many[-1])
+    if missing.any():
+        title = _("In {seeds} of the seeds a network diverged: the six have no error on {crops}.")
+        return title.format(seeds=numbers.ratio(missing.sum(), missing.size), crops=crops)
+    errors = {"ensemble": many[-1], "best": many[:-1].min(0), "mean": many[:-1], "single": one[:-1]}
+    return _(
+        "On {crops} the six together miss {ensemble} of the images, the best of them {best}, and one of them on "
+        "average {mean}; on one crop it misses {single}."
+    ).format(crops=crops, **{name: percent(values.mean() / 100) for name, values in errors.items()})

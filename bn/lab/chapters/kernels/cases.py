@@ -160,16 +160,16 @@ def candidates(case: Case, given: Inputs, compiled: bool = True) -> dict[str, Ca
         options = {"activation": "relu" if relu else None, "residual": given.residual, "backend": backend}
         return lambda: batch_norm_act(x, *running, weight, bias, True, MOMENTUM, EPS, **options)
 
-    found = {"bn": ours("auto")}
+    calls = {"bn": ours("auto")}
     if given.x.is_cuda:
-        found["triton"] = ours("triton")
-    found["eager"] = functools.partial(separate, *tensors, given.residual, relu)
+        calls["triton"] = ours("triton")
+    calls["eager"] = functools.partial(separate, *tensors, given.residual, relu)
     if compiled:
         torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
-        found["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, given.residual, relu)
+        calls["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, given.residual, relu)
     if given.x.is_cuda and importlib.util.find_spec("attorch"):
-        found["attorch"] = _attorch(case, given)
-    return found
+        calls["attorch"] = _attorch(case, given)
+    return calls
 
 
 def _attorch(case: Case, given: Inputs) -> Callable[[], torch.Tensor]:
@@ -238,8 +238,8 @@ def truth(case: Case, given: Inputs) -> dict[str, torch.Tensor]:
         mean = {"dz": dz.mean(axes, keepdim=True), "dz_x_hat": (dz * x_hat).mean(axes, keepdim=True)}
         m = x.numel() // x.shape[1]
         dx = (dz - mean["dz"] - x_hat.mul(mean["dz_x_hat"])) * (given.weight.double().view(wide) * rstd)
-        found = {"y": y, "dx": dx, "dgamma": m * mean["dz_x_hat"].flatten(), "dbeta": m * mean["dz"].flatten()}
-        return found if given.residual is None else found | {"dresidual": dz}
+        true = {"y": y, "dx": dx, "dgamma": m * mean["dz_x_hat"].flatten(), "dbeta": m * mean["dz"].flatten()}
+        return true if given.residual is None else true | {"dresidual": dz}
 
 
 def errors(true: dict[str, torch.Tensor], found: tuple[torch.Tensor, ...]) -> dict[str, float]:

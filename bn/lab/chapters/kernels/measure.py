@@ -17,6 +17,7 @@ import torch
 from bn.functional import batch_norm_act
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
+from bn.lab.store.workers import RunError
 
 ROUNDS = {"smoke": 3, "cpu": 9, "gpu": 20}
 WALL_CALLS = {"smoke": 2, "cpu": 5, "gpu": 30}
@@ -25,7 +26,7 @@ WARM_UP = 3
 FLUSHES, FLUSH_BYTES = 4, 2**28  # or four times the L2 cache, where that is more
 
 
-class BrokenDevice(RuntimeError):
+class BrokenDevice(RunError):
     """CUDA reported an error that this process cannot recover from; what was measured is kept."""
 
 
@@ -80,28 +81,28 @@ def measure(case: Case, device: str, scale: str) -> dict:
 def _measure(case: Case, device: str, scale: str) -> dict:
     given, clock = kernel_cases.inputs(case, device), Clock(device)
     calls = kernel_cases.candidates(case, given, compiled=scale != "smoke")
-    found = _checked(case, given, calls, scale)
-    calls = {name: call for name, call in calls.items() if "error" in found[name]}
-    result = case.as_dict() | {"torch_backend": _torch_backend(given), "candidates": found}
+    results = _checked(case, given, calls, scale)
+    calls = {name: call for name, call in calls.items() if "error" in results[name]}
+    result = case.as_dict() | {"torch_backend": _torch_backend(given), "candidates": results}
     if "bn" not in calls:
         return result
     times, copies = _times(calls, given, clock, ROUNDS[scale])
     walls = _walls(calls, given, clock, WALL_CALLS[scale])
     for name in calls:
-        found[name] |= _figures(case, times[name], times["bn"], copies)
-        found[name] |= {"wall_us": summary(walls[name]), "wall_ratio": ratio(walls[name], walls["bn"])}
+        results[name] |= _figures(case, times[name], times["bn"], copies)
+        results[name] |= {"wall_us": summary(walls[name]), "wall_ratio": ratio(walls[name], walls["bn"])}
     if find_spec("flax") and find_spec("jax"):
-        found["flax"] = attempt("flax", lambda: _flax(case, given, walls["bn"], WALL_CALLS[scale]))
+        results["flax"] = attempt("flax", lambda: _flax(case, given, walls["bn"], WALL_CALLS[scale]))
     return result | {"copy_us": summary(copies)}
 
 
 def _checked(case: Case, given: kernel_cases.Inputs, calls: dict, scale: str) -> dict[str, dict]:
     """Errors and memory of each candidate; the true values are gone when the clock starts."""
     true = kernel_cases.truth(case, given)
-    found = {name: attempt(name, lambda call=call: _check(call, given, true)) for name, call in calls.items()}
+    results = {name: attempt(name, lambda call=call: check(call, given, true)) for name, call in calls.items()}
     if scale != "gpu":  # the oracle: float64 inside, so that its error is the rounding of its result
-        found["reference"] = attempt("reference", lambda: _check(_reference(case, given), given, true))
-    return found
+        results["reference"] = attempt("reference", lambda: check(_reference(case, given), given, true))
+    return results
 
 
 def attempt(name: str, work: Callable[[], dict]) -> dict:
@@ -133,19 +134,19 @@ def _reference(case: Case, given: kernel_cases.Inputs) -> Callable[[], torch.Ten
     )  # fmt: skip
 
 
-def _check(call: Callable, given: kernel_cases.Inputs, true: dict) -> dict:
+def check(call: Callable, given: kernel_cases.Inputs, true: dict) -> dict:
     """Errors, and on CUDA the peak of memory over what was there before: output, gradients, what is saved between."""
     y = call()
     gradients = torch.autograd.grad(y, given.wanted, given.dy)
-    found = {"error": {name: digits(e) for name, e in kernel_cases.errors(true, (y, *gradients)).items()}}
+    checked = {"error": {name: digits(e) for name, e in kernel_cases.errors(true, (y, *gradients)).items()}}
     if y.is_cuda:
         del y, gradients
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         y = call()
         gradients = torch.autograd.grad(y, given.wanted, given.dy)
-        found["peak_bytes"] = torch.cuda.max_memory_allocated() - before
-    return found
+        checked["peak_bytes"] = torch.cuda.max_memory_allocated() - before
+    return checked
 
 
 def _times(calls: dict, given: kernel_cases.Inputs, clock: Clock, rounds: int) -> tuple[dict, np.ndarray]:
@@ -202,17 +203,17 @@ def _flax(case: Case, given: kernel_cases.Inputs, ours: np.ndarray, repeats: int
 
 def _figures(case: Case, times: np.ndarray, ours: np.ndarray, copies: np.ndarray) -> dict:
     """Times, how many times ours they are, and the bandwidth as a share of the copy's, on two-pass bytes."""
-    found = {}
+    figures = {}
     needed = case.moved("two")
     parts = {"forward": (0, needed[0]), "backward": (1, needed[1]), "both": (slice(None), sum(needed))}
     for part, (column, moved) in parts.items():
         theirs, bns = (t[:, column].reshape(len(t), -1).sum(1) for t in (times, ours))
-        found[part] = {
+        figures[part] = {
             "us": summary(theirs),
             "ratio": ratio(theirs, bns),
             "of_copy": summary(moved / theirs / (2 * case.tensor_bytes / copies)),
         }
-    return found
+    return figures
 
 
 def summary(values: np.ndarray) -> list[float]:

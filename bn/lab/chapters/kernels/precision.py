@@ -1,7 +1,7 @@
 """How many digits of the standard deviation are left where the mean is large: the formulas and the kernels.
 
-`python -m bn.lab.chapters.kernels.precision` prints the errors as JSON. `measured()` calls it in a process of its own where
-the Triton kernels need the interpreter, which must be chosen before Python starts.
+`measured()` does it in a process of its own where the Triton kernels need the interpreter, which must be chosen before
+Python starts.
 """
 
 import json
@@ -18,6 +18,7 @@ from bn.functional import batch_norm
 INPUTS = {"mean 100": (100.0, 0.1), "mean 5e5": (5e5, 8.0)}  # mean and standard deviation, in float32
 SHAPE = (16, 4, 16, 16)
 _INTERPRETER = "TRITON_INTERPRET"
+_PRINT = "import json; from bn.lab.chapters.kernels import precision; print(json.dumps(precision.errors()))"
 
 
 def measured(interpreter: bool = True) -> dict[str, dict[str, float | str]]:
@@ -27,7 +28,7 @@ def measured(interpreter: bool = True) -> dict[str, dict[str, float | str]]:
     """
     if torch.cuda.is_available() or not interpreter or os.environ.get(_INTERPRETER) == "1":
         return errors()
-    command = [sys.executable, "-m", "bn.lab.chapters.kernels.precision"]
+    command = [sys.executable, "-c", _PRINT]
     done = subprocess.run(command, env=os.environ | {_INTERPRETER: "1"}, capture_output=True, text=True)
     return json.loads(done.stdout) if done.returncode == 0 else errors()
 
@@ -35,7 +36,7 @@ def measured(interpreter: bool = True) -> dict[str, dict[str, float | str]]:
 def errors() -> dict[str, dict[str, float | str]]:
     """The same in this process: against the standard deviation of the same float32 values in float64."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = {}
+    table = {}
     for name, (mean, std) in INPUTS.items():
         generator = torch.Generator(device).manual_seed(0)
         x = torch.randn(SHAPE, generator=generator, device=device) * std + mean
@@ -47,8 +48,8 @@ def errors() -> dict[str, dict[str, float | str]]:
             "triton NCHW": lambda x=x: _by(x, "triton"),
             "triton NHWC": lambda x=last: _by(x, "triton"),
         }
-        found[name] = {way: _error(sigma, x) for way, sigma in ways.items()}
-    return found
+        table[name] = {way: _error(sigma, x) for way, sigma in ways.items()}
+    return table
 
 
 def _error(sigma, x: torch.Tensor) -> float | str:
@@ -74,7 +75,3 @@ def _by(x: torch.Tensor, backend: str) -> torch.Tensor:
         batch_norm(x, mean, var, training=True, momentum=1.0, backend=backend)
     m = math.prod(x.shape) / x.shape[1]
     return (var.double() * (m - 1) / m).clamp(min=0).sqrt()
-
-
-if __name__ == "__main__":
-    print(json.dumps(errors()))

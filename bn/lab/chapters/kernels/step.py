@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import bn
-from bn.lab.data import datasets as data
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
+from bn.lab.data import datasets
 
 GRAPH_CASE = Case((60, 100), "fp32", "NC", "bn_relu")
 SIDES = ("torch", "bn")
@@ -87,7 +87,7 @@ def training_step(scale: str, steps: int | None = None) -> dict:
 
 
 def _googlenet(classes: int) -> torch.nn.Module:
-    data._torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
+    datasets.torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
     from torchvision import models
 
     network = models.googlenet(weights=None, num_classes=classes, aux_logits=False, init_weights=False, dropout=0.0)

@@ -9,44 +9,42 @@ from statistics import median
 import torch
 from torch.nn.functional import cross_entropy
 
-import bn.lab.chapters.training_speed.throughput
-from bn.lab.data import augment
-from bn.lab.train import image_runs
-from bn.lab.data import images
 from bn.lab import paths
-from bn.lab.train import recipes
-from bn.lab.train import runs
-from bn.lab.train.loop import ImageTrainer, network
+from bn.lab.data import augment, images
 from bn.lab.data.images import Images
+from bn.lab.store import files, provenance
+from bn.lab.train import image_runs, recipes
+from bn.lab.train.loop import ImageTrainer, network
 from bn.lab.train.recipes import Recipe
 
 ROUNDS = 5  # each measures both loops, so that a busy machine slows both alike
-_STEPS = {"cpu": 10, "cuda": 200}  # of a loop in a round
-_WARM = {"cpu": 2, "cuda": 20}
+_STEPS = {"cpu": 10, "cuda": 200}  # of a loop in a round, a second or less: all rounds of both networks take seconds
+_WARM = {"cpu": 2, "cuda": 20}  # before the first round, so that compiling and captured graphs are not in its time
 
 
 def throughput(base: Recipe) -> dict[str, dict]:
-    """Of Inception and of BN-x5: steps and images a second, and the ratio to the eager loop's, median and range.
+    """Of `inception` and of `bn_x5`: steps and images a second, and the ratio to the eager loop's, median and range.
 
     Measured once for a device and kept, so that a second language shows the same numbers.
     """
     device = image_runs.device()
-    code = [image_runs.code_digest(), runs.logic_digest([Path(bn.lab.chapters.training_speed.throughput.__file__)])]
-    key = runs.digest([base.dataset, base.pixels, base.width, base.batch, base.steps, runs.device_name(device), code])
+    code = [image_runs.code_digest(), files.logic_digest([Path(__file__)])]
+    place = provenance.device_name(device)
+    key = files.digest([base.dataset, base.pixels, base.width, base.batch, base.steps, place, code])
     path = paths.runs() / base.dataset / f"throughput-{key}.json"
     if not path.exists():
-        found = images.load(base.dataset, base.pixels)
+        data = images.load(base.dataset, base.pixels)
         networks = {"inception": base, "bn_x5": recipes.bn_x5(base)}
-        measured = {name: _measured(recipe, found, device) for name, recipe in networks.items()}
-        runs.write_atomically(path, json.dumps(measured).encode())
+        measured = {name: _measured(recipe, data, device) for name, recipe in networks.items()}
+        files.write_atomically(path, json.dumps(measured).encode())
     return json.loads(path.read_text("utf-8"))
 
 
-def _measured(recipe: Recipe, found: Images, device: str) -> dict:
+def _measured(recipe: Recipe, data: Images, device: str) -> dict:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        loops = (ImageTrainer(recipe, 0, found, device).advance, _eager_loop(recipe, found, device))
+        loops = (ImageTrainer(recipe, 0, data, device).advance, _eager_loop(recipe, data, device))
         for advance in loops:
             _speed(advance, _WARM[device], device)
         pairs = [tuple(_speed(advance, _STEPS[device], device) for advance in loops) for _ in range(ROUNDS)]
@@ -73,13 +71,13 @@ def _speed(advance: Callable[[], None], steps: int, device: str) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def _eager_loop(recipe: Recipe, found: Images, device: str) -> Callable[[], None]:
+def _eager_loop(recipe: Recipe, data: Images, device: str) -> Callable[[], None]:
     """One step as one would first write it: float32, images in the host's memory, one kernel after the other."""
-    net = network(recipe, 0, found.train.x.shape[1]).to(device)
+    net = network(recipe, 0, data.train.x.shape[1]).to(device)
     options = {"lr": recipe.learning_rate, "momentum": recipe.momentum, "weight_decay": recipe.l2}
     optimizer = torch.optim.SGD(net.parameters(), **options)
     generator = torch.Generator().manual_seed(0)
-    x, y = found.train
+    x, y = data.train
 
     def advance() -> None:
         i = torch.randint(len(y), (recipe.batch,), generator=generator)

@@ -1,0 +1,65 @@
+"""Figure 4: one crop, many crops and six networks, top-1 and top-5; one ensemble for each seed."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import numpy as np
+
+from bn.lab import paper
+from bn.lab.store import records
+from bn.lab.train import image_runs, recipes, sweep
+from bn.lab.train.specs import ImageSpec
+
+
+def record(spec: ImageSpec) -> dict:
+    """`members`: recipes; `curves`; `errors` by number of crops, for each seed; `sweep`; `measured`: arithmetic."""
+    rates, trained = sweep.sweep(spec, ("plain",))
+    members = recipes.members(spec.base(rates["chosen"]["plain"]))
+    pairs = sweep.pairs(spec, members)
+    trained |= sweep.trained(spec, pairs, "Ensemble members")
+    y = image_runs.test_images(members["member_1"]).y.numpy()
+    predicted, by_crops = {}, {}
+    for crops in (1, spec.size.crops):
+        count = image_runs.views_of(spec.dataset, crops)
+        predicted[count] = image_runs.predictions(pairs, crops, f"{count} crops")
+        by_seed = [[predicted[count][recipe, seed] for recipe in members.values()] for seed in spec.seeds]
+        by_crops[str(count)] = [_member_errors(probabilities, y) for probabilities in by_seed]
+    results = {
+        "members": {name: asdict(recipe) for name, recipe in members.items()},
+        "curves": sweep.curves(spec, trained, members),
+        "crops": list(predicted),
+        "errors": by_crops,
+        "images": len(y),
+        "sweep": rates,
+        "measured": arithmetic(predicted[1].values()),
+    }
+    return records.finish("ensemble", spec, [run["meta"] for run in trained.values()], results)
+
+
+def _member_errors(probabilities: Iterable[np.ndarray], y: np.ndarray) -> dict:
+    """Errors in percent of each member and of the mean of their class probabilities."""
+    members = list(probabilities)
+    joined = np.mean(members, axis=0)
+    return {"members": [errors(p, y) for p in members], "ensemble": errors(joined, y)}
+
+
+def errors(probabilities: np.ndarray, y: np.ndarray) -> list[float]:
+    """Top-1 and top-5 error in percent of class probabilities (n, classes) for labels (n,); NaN is an error."""
+    known = np.isfinite(probabilities).all(1)
+    order = np.argsort(-np.where(known[:, None], probabilities, 0), axis=1, kind="stable")
+    hits = (order == y[:, None]) & known[:, None]
+    return [float(100 * (1 - hits[:, :k].any(1).mean())) for k in (1, 5)]
+
+
+def arithmetic(probabilities: Iterable[np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    """What section 4.2.3 says with its own numbers, and what averaging does to class probabilities."""
+    joined = np.mean(list(probabilities), axis=0)
+    shares = [paper.SERVER[name] / 100 for name in ("ours", "he")]
+    error = 100 * math.sqrt(sum(p * (1 - p) for p in shares) / paper.TEST_IMAGES)  # of a difference, in points
+    return {
+        "ensemble-6-mean-is-probability": {"sum_error": [float(abs(joined.sum(1) - 1).max())]},
+        "ensemble-steps": {"epochs": [paper.PEAK * 1e6 * paper.BATCH / paper.TRAINING_IMAGES]},
+        "single-crop": {"disagreement": [abs(paper.FIGURE_4["single"][0] - (100 - paper.FIGURE_3["bn_x30"][1]))]},
+        "healthy-margin": {"z": [(paper.SERVER["he"] - paper.SERVER["ours"]) / error]},
+    }

@@ -1,0 +1,198 @@
+"""The tables of notebook 08: Figure 3 of the paper, equal schedules, each at its own best rate, and the speed."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from IPython.display import HTML
+
+from bn.lab import paper
+from bn.lab.chapters.training_speed import views
+from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
+from bn.lab.judge import curves, statistics
+from bn.lab.judge.curves import NEAR
+from bn.lab.show import html, numbers, seeds, speech
+from bn.lab.show.numbers import isolated, left_to_right, number
+from bn.lab.show.words import N_, words
+
+_MISSING = "–"
+
+
+def figure3(record: dict, language: str) -> HTML:
+    """Figure 3 beside the paper's: steps to Inception's best accuracy, how many times fewer, and how far each goes."""
+    _, rows = words(language), []
+    for network in (*FIVE, *CONTROLS):
+        name = views.name(network, language)
+        label = _("{network} (control)").format(network=name) if network in CONTROLS else name
+        measures = _measures(record, network, language)
+        rows.append(_beside([label, *measures], _papers(network, language)))
+    title = views.title(
+        record,
+        "bn_x5",
+        language,
+        N_(
+            "Inception takes {ours} times as many steps as BN-x5 to its own best accuracy; in the paper {papers} times."
+        ),
+        N_(
+            "BN-x5 does not come to Inception's best accuracy in every seed; in the paper Inception takes {papers} "
+            "times as many steps."
+        ),
+        papers=_papers_factor("bn_x5", language),
+    )
+    note = _("The paper's factors are computed from the steps that it prints; a dash: it says nothing.")
+    head = _beside(_head(record, language), [_("in the\npaper")] * 3)
+    return _table(title, head, rows, f"{_note(record, language)} {note}", record, language)
+
+
+def equal(record: dict, language: str) -> HTML:
+    """Without BN and with it at 1, 5 and 30 times the rate, all else equal, beside Inception."""
+    _, view = words(language), views.equal(record)
+    kinds = {"plain": _("without BN, rate {factor}"), "bn": _("with BN, rate {factor}")}
+    labels = {"inception": views.name("inception", language)}
+    labels |= {f"{kind}_x{f}": label.format(factor=views.times(f)) for kind, label in kinds.items() for f in FACTORS}
+    return _comparison(view, labels, _equal_title(view, language), record, language)
+
+
+def best(record: dict, language: str) -> HTML:
+    """Each network at its own best rate, in numbers."""
+    view = views.best(record)
+    title = views.title(
+        view,
+        "bn",
+        language,
+        N_("Each at its own best rate, Inception takes {ours} times as many steps as BN to its own best accuracy."),
+        N_("Each at its own best rate, BN does not come to Inception's best accuracy in every seed."),
+    )
+    return _comparison(view, views.best_names(language), title, record, language)
+
+
+def throughput(record: dict, language: str) -> HTML:
+    """How fast a step is here, beside a loop as one would first write it."""
+    _, speeds = words(language), record["throughput"]
+    head = [_("Network"), _("Steps\na second"), _("Images\na second"), _("Simple loop,\nsteps a second")]
+    head.append(_("Ratio\n[smallest, largest]"))
+    rows = []
+    for name, speed in speeds.items():
+        low, high = speed["range"]
+        ratio = f"{number(float(speed['ratio']))} {left_to_right(f'[{low}, {high}]')}"
+        values = [float(speed["steps_per_second"]), speed["images_per_second"], float(speed["eager_steps_per_second"])]
+        rows.append([views.name(name, language), *map(number, values), ratio])
+    longer = speeds["inception"]["steps_per_second"] / speeds["bn_x5"]["steps_per_second"]
+    title = _("A step of BN-x5 takes {longer} times as long here as a step of Inception.")
+    note = _(
+        "Mini-batches of {batch}, on {device}. The simple loop is the one that one would first write: float32, the "
+        "images in the host's memory, one operation after the other."
+    ).format(batch=number(record["asked"]["batch"]), device=isolated(record["provenance"]["devices"][0]))
+    return _table(title.format(longer=number(float(longer))), head, rows, note, record, language)
+
+
+# ---- What was measured -----------------------------------------------------------------------------
+
+
+def _comparison(view: dict, labels: dict[str, str], title: str, record: dict, language: str) -> HTML:
+    """A table of our own measures, a row for each of the labelled networks."""
+    rows = [[label, *_measures(view, name, language)] for name, label in labels.items()]
+    return _table(title, _head(view, language), rows, _note(view, language), record, language)
+
+
+def _table(title: str, head: list[str], rows: list[list[str]], note: str, record: dict, language: str) -> HTML:
+    """A title that says what is seen, the table, the size of the run and a note."""
+    note = f"{speech.size(record, language)} {note}"
+    return html.table(head, rows, record, language, title=title, note=note)
+
+
+def _head(view: dict, language: str) -> list[str]:
+    """Heads of the network's name and of `_measures`."""
+    _ = words(language)
+    return [
+        _("Network"),
+        _("Learning\nrate"),
+        _("Steps to\n{target}").format(target=views.target(view)),
+        _("Times\nfewer"),
+        _("Times fewer\nto {near}").format(near=views.target(view, NEAR)),
+        _("Best validation\naccuracy, %"),
+        _("Final test\naccuracy, %"),
+    ]
+
+
+def _measures(view: dict, name: str, language: str) -> list[str]:
+    """Cells: rate, steps, times fewer than Inception, the same at 95% of the target, best and final accuracy."""
+    network, steps = view["networks"][name], views.steps(view, name)
+    best = curves.peaks(network)
+    near = curves.steps_reaching(network, NEAR * curves.target(view))
+    return [
+        number(float(network["recipe"]["learning_rate"])),
+        seeds.never(np.isinf(steps), language) or _mean(steps, 0),
+        _factor(view, name, 1, steps, language),
+        _factor(view, name, NEAR, near, language),
+        seeds.diverged([not share for share in best], language) or _percent(best),
+        seeds.diverged(curves.diverged(network), language) or _percent(curves.finals(network)),
+    ]
+
+
+def _percent(shares: list[float]) -> str:
+    return _mean([100 * share for share in shares], 1, most=100)
+
+
+def _mean(values: list[float], digits: int, most: float = math.inf) -> str:
+    """Mean and interval, which of few seeds may reach beyond what is possible and is cut there."""
+    estimate = statistics.mean(values)
+    possible = replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, most))
+    return numbers.with_interval(possible, digits)
+
+
+def _factor(view: dict, name: str, share: float, steps: list[float], language: str) -> str:
+    """How many times fewer steps than Inception's to a share of its best accuracy."""
+    if name == "inception":
+        return number(1)
+    if never := seeds.never(np.isinf(steps), language):
+        return never
+    return _MISSING if views.reference_lost(view) else numbers.with_interval(curves.speed_up(view, name, share), 2)
+
+
+def _equal_title(view: dict, language: str) -> str:
+    """At which of the rates BN comes to Inception's best accuracy."""
+    _ = words(language)
+    reached = [f for f in FACTORS if np.isfinite(views.steps(view, f"bn_x{f}")).all()]
+    if views.reference_lost(view):
+        return _(views.NOTHING_TO_COMPARE)
+    if not reached:
+        return _("All else equal, BN comes to Inception's best accuracy in every seed at none of the three rates.")
+    title = _("All else equal, BN comes to Inception's best accuracy in every seed at {rates} the rate.")
+    return title.format(rates=_.listed([views.times(f) for f in reached]))
+
+
+def _note(view: dict, language: str) -> str:
+    """How a table of `_measures` is read."""
+    _ = words(language)
+    return _(
+        "Mean over seeds with its 95% interval. {target} is Inception's best validation accuracy, and {near} is "
+        "{share} of it. Times fewer: Inception's steps over the network's. In brackets after a word: in how many of "
+        "the seeds."
+    ).format(target=views.target(view), near=views.target(view, NEAR), share=numbers.percent(NEAR, 0))
+
+
+# ---- What the paper says ---------------------------------------------------------------------------
+
+
+def _beside(ours: list[str], papers: list[str]) -> list[str]:
+    """A row of our seven cells with the paper's rate, times fewer steps and best accuracy, each behind our own."""
+    name, rate, steps, factor, near, best, final = ours
+    return [name, rate, papers[0], steps, factor, papers[1], near, best, papers[2], final]
+
+
+def _papers(name: str, language: str) -> list[str]:
+    """The paper's cells: learning rate, times fewer steps, best accuracy; a dash for what it does not say."""
+    _ = words(language)
+    if name in paper.FIGURE_3:
+        rate = paper.RATE * {"bn_x5": 5, "bn_x30": 30, "bn_x5_sigmoid": 5}.get(name, 1)
+        return [number(rate), _papers_factor(name, language), number(f"{paper.FIGURE_3[name][1]:.1f}")]
+    if name == "plain_x5":
+        return [number(5 * paper.RATE), _MISSING, _("diverged")]
+    return [_MISSING, _MISSING, number("≤ 0.1") if name == "sigmoid" else _MISSING]
+
+
+def _papers_factor(name: str, language: str) -> str:
+    """How many times fewer steps than Inception's, from the steps that the paper prints."""
+    _, ratio = words(language), paper.FIGURE_3["inception"][0] / paper.FIGURE_3[name][0]
+    return number(f"{ratio:.2f}" if name != "inception" else 1) if ratio else _("never")

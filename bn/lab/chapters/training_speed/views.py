@@ -1,0 +1,88 @@
+"""What notebook 08 compares with what, how the networks are called, and what their steps amount to in a sentence.
+
+A view is a record, or a part of one that reads like it: a dict whose `networks` hold the reference as `inception`.
+"""
+
+import math
+
+import numpy as np
+
+from bn.lab.judge import curves
+from bn.lab.show.numbers import isolated, left_to_right, number, percent
+from bn.lab.show.words import N_, words
+
+FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
+CONTROLS = ("plain_x5", "plain_x30", "sigmoid")
+FACTORS = (1, 5, 30)  # of the learning rate, with all else equal
+NAMES = {
+    "inception": "Inception",
+    "bn_baseline": "BN-Baseline",
+    "bn_x5": "BN-x5",
+    "bn_x30": "BN-x30",
+    "bn_x5_sigmoid": "BN-x5-Sigmoid",
+    "plain_x5": "Inception ×5",
+    "plain_x30": "Inception ×30",
+    "sigmoid": N_("Inception, sigmoids"),
+}
+NOTHING_TO_COMPARE = N_(
+    "Inception itself diverges in a seed before it has learned anything: there is nothing to compare with."
+)
+
+
+def name(network: str, language: str) -> str:
+    """What a network of FIVE or CONTROLS is called."""
+    return isolated(words(language)(NAMES[network]))
+
+
+def times(factor: float) -> str:
+    """A multiple, such as ×5."""
+    return left_to_right(f"×{factor:g}")
+
+
+def equal(record: dict) -> dict:
+    """The view of the networks that differ in BN and in the rate alone."""
+    return {"networks": record["equal"] | {"inception": record["networks"]["inception"]}}
+
+
+def best(record: dict) -> dict:
+    """The view of two networks, `inception` and `bn`, each at its own best rate."""
+    return {"networks": {"inception": record["best"]["plain"], "bn": record["best"]["bn"]}}
+
+
+def best_names(language: str) -> dict[str, str]:
+    """What the two networks of `best` are called."""
+    _ = words(language)
+    return {"inception": name("inception", language), "bn": _("BN, all changes")}
+
+
+def steps(view: dict, network: str) -> list[float]:
+    """For each seed the steps to Inception's best accuracy, infinity for never; of Inception those to its own."""
+    if network == "inception":
+        return curves.steps_to_own_peak(view["networks"][network])
+    return curves.steps_reaching(view["networks"][network], curves.target(view))
+
+
+def target(view: dict, share: float = 1.0) -> str:
+    """Inception's best accuracy, or a share of it, as a percentage."""
+    return percent(share * curves.target(view))
+
+
+def reference_lost(view: dict) -> bool:
+    """Whether Inception diverged before it had any accuracy that others could be compared with."""
+    return not np.isfinite(steps(view, "inception")).all()
+
+
+def title(view: dict, network: str, language: str, sooner: str, never: str, **numbers: str) -> str:
+    """How much sooner than Inception a network gets there, or that it does not in every seed.
+
+    `sooner` and `never` are marked for translation and have the `numbers` as blanks; `sooner` also has `slow` and
+    `fast`, the steps of both, and `ours`, how many times fewer.
+    """
+    _ = words(language)
+    if reference_lost(view):
+        return _(NOTHING_TO_COMPARE)
+    slow, fast = (np.mean(steps(view, one)) for one in ("inception", network))
+    if math.isinf(fast):
+        return _(never).format(**numbers)
+    ours = number(curves.speed_up(view, network).value)
+    return _(sooner).format(slow=number(round(slow)), fast=number(round(fast)), ours=ours, **numbers)

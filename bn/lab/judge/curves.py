@@ -1,0 +1,115 @@
+"""Accuracy over training, read in one way everywhere: the running median of five evaluations.
+
+No lucky evaluation counts. A run that never reaches an accuracy takes infinitely many steps to it; where that would
+make a ratio larger than it is, it counts with its whole length instead.
+
+The networks of section 4.2 are compared in a record or a view of one: a dict whose `networks` hold, by name, for each
+seed the curves `validation` and `test` (shares, None after a divergence) at `steps`. The target is the largest running
+median of Inception, mean over its seeds: what the paper calls its maximum accuracy.
+"""
+
+import math
+
+import numpy as np
+
+from bn.lab.judge import statistics
+from bn.lab.judge.statistics import Estimate
+from bn.lab.train.sweep import final
+
+WINDOW = 5  # evaluations in a running median
+NEAR = 0.95  # of the target: a second, earlier one
+LOST = 1.5  # times chance: a network below that has learned nothing
+
+
+def running_median(accuracy: np.ndarray) -> np.ndarray:
+    """Median of the last five evaluations, so that one lucky evaluation does not count."""
+    padded = np.concatenate([np.full(WINDOW - 1, -np.inf), np.asarray(accuracy, float)])
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)
+
+
+def steps_to(steps: list[int], accuracy: list[float], target: float) -> float:
+    """First step whose running median reaches the target; infinity if none does."""
+    reached = np.flatnonzero(running_median(np.array(accuracy, float)) >= target)
+    return float(steps[reached[0]]) if len(reached) else math.inf
+
+
+def peak(accuracy: list[float | None]) -> float:
+    """The largest running median that a network came to, before a divergence too; 0 if it diverged before the first."""
+    medians = running_median(np.array(accuracy, float))
+    return float(np.nanmax(medians)) if np.isfinite(medians).any() else 0.0
+
+
+def peaks(network: dict) -> list[float]:
+    """For each seed, the largest running median on validation images."""
+    return [peak(seed) for seed in network["validation"]]
+
+
+def finals(network: dict) -> list[float]:
+    """Final test accuracy of each seed, a share; NaN where the network diverged."""
+    return [final(seed) for seed in network["test"]]
+
+
+def target(view: dict) -> float:
+    """Inception's best validation accuracy, mean over its seeds."""
+    return float(np.mean(peaks(view["networks"]["inception"])))
+
+
+def steps_to_own_peak(network: dict) -> list[float]:
+    """For each seed, the first step at which its running median is as large as it ever gets."""
+    return [steps_to(network["steps"], seed, peak(seed)) for seed in network["validation"]]
+
+
+def steps_reaching(network: dict, accuracy: float, whole: bool = False) -> list[float]:
+    """For each seed, the steps to an accuracy; a seed that never gets there counts infinity, or the `whole` run."""
+    needed = [steps_to(network["steps"], seed, accuracy) for seed in network["validation"]]
+    return [min(steps, network["steps"][-1]) for steps in needed] if whole else needed
+
+
+def speed_up(view: dict, name: str, share: float = 1.0) -> Estimate:
+    """How many times fewer steps than Inception a network needs to Inception's best accuracy, or to a share of it.
+
+    NaN where a seed of either never gets there.
+    """
+    base, network, level = view["networks"]["inception"], view["networks"][name], share * target(view)
+    reference = steps_to_own_peak(base) if share == 1 else steps_reaching(base, level, whole=True)
+    return times_fewer(reference, steps_reaching(network, level))
+
+
+def times_fewer(reference: list[float], steps: list[float]) -> Estimate:
+    """Ratio of the mean steps, `reference` over `steps`; NaN where a seed of either has none."""
+    # Of the reference too: an Inception that diverged at once has no best accuracy to be compared with.
+    if not np.isfinite([reference, steps]).all() or not any(steps):
+        return statistics.without_interval(math.nan, len(steps))
+    return statistics.ratio_bootstrap(reference, steps)
+
+
+def points(ours: list[float], theirs: list[float]) -> list[float]:
+    """Differences in percentage points, seed by seed."""
+    return [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
+
+
+def gain(ours: list[float], theirs: list[float]) -> Estimate:
+    """Mean difference in points, with its interval over the seeds."""
+    return statistics.mean(points(ours, theirs))
+
+
+def share(hits) -> Estimate:
+    """In how large a share of the seeds something holds."""
+    hits = list(hits)
+    return statistics.without_interval(float(np.mean(hits)), len(hits))
+
+
+def reached(view: dict, network: dict) -> Estimate:
+    """The share of the seeds that come to Inception's best accuracy."""
+    return share(np.isfinite(steps_reaching(network, target(view))))
+
+
+def diverged(network: dict) -> list[bool]:
+    """For each seed, whether its loss was once not finite."""
+    return [step is not None for step in network["diverged"]]
+
+
+def lost(network: dict) -> list[bool]:
+    """For each seed, whether it diverged or never came above 1.5 times chance."""
+    chance, ends = 1 / network["recipe"]["classes"], zip(diverged(network), peaks(network), strict=True)
+    return [ended or best < LOST * chance for ended, best in ends]

@@ -1,0 +1,164 @@
+"""Every interval and every test of the book: numbers over seeds in, an estimate that says what its ends are out.
+
+Seeds are the sample: a run is one observation, and what two networks share (seed, data, order) makes them a pair.
+Where no interval can be had, of one seed or of numbers that are not finite, the ends are NaN and `interval` is "none".
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+INTERVALS = ("t", "log-ratio t", "bootstrap", "Clopper-Pearson", "range", "none")
+LEVEL = 0.95  # of every interval but the range
+MOST_FLIPPED = 20  # differences in a sign-flip test: a million flips
+_RESAMPLES = 9_999
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value over `n` seeds, from `low` to `high`, and in `interval` what these two are: one of INTERVALS.
+
+    "range" is the smallest and the largest over the seeds, "none" is NaN at both ends, all others are 95% intervals.
+    ValueError where `interval` is unknown, or does not go with the ends.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    interval: str = "none"  # so that ends without a word on what they are cannot be written down
+
+    def __post_init__(self):
+        if self.interval not in INTERVALS:
+            raise ValueError(f"an estimate's interval is one of {', '.join(INTERVALS)}, not {self.interval!r}")
+        if {math.isnan(self.low), math.isnan(self.high)} != {self.interval == "none"}:
+            ends = f"{self.low} to {self.high}"
+            raise ValueError(
+                f"the ends are NaN where the interval is 'none' and only there, not {ends} with {self.interval!r}"
+            )
+
+
+def without_interval(value: float, n: int) -> Estimate:
+    """A value over `n` seeds that has no interval."""
+    return Estimate(float(value), math.nan, math.nan, n, "none")
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """Mean over seeds (n,) with its 95% t-interval (Student 1908), in the unit of the values.
+
+    One seed has no interval. NaN or infinity among the values goes on into the mean, which then has none either.
+    """
+    values = np.asarray(values, float)
+    value, half = values.mean(), _half_width(values)
+    return _between(value, value - half, value + half, len(values), "t")
+
+
+def mean_curve(values: Sequence[Sequence[float]], bounds: tuple[float, float] = (-math.inf, math.inf)) -> np.ndarray:
+    """Mean over seeds at each point, and the ends of its 95% t-interval: (seeds, points) to (3, points).
+
+    The mean is over the seeds that are finite there, NaN where none is. The ends are NaN unless all are, and of one
+    seed; they are cut at `bounds`, because the t-interval of a few shares may reach beyond what is possible.
+    """
+    values = np.asarray(values, float)
+    centre, half = np.ma.masked_invalid(values).mean(0).filled(np.nan), _half_width(values)
+    return np.stack([centre, np.clip(centre - half, *bounds), np.clip(centre + half, *bounds)])
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """Geometric mean of the ratios of paired seeds, with the 95% t-interval of their logarithms.
+
+    Of few seeds this covers what it says, where the bootstrap does not. Both take numbers above 0: a zero or an
+    infinity makes the value 0, infinity or NaN, without an interval. ValueError where the two are not as many.
+    """
+    a, b = _paired(numerators, denominators)
+    with np.errstate(all="ignore"):
+        logs = mean(np.log(a) - np.log(b))
+        value, low, high = np.exp([logs.value, logs.low, logs.high])
+    return _between(value, low, high, logs.n, "log-ratio t")
+
+
+def ratio_bootstrap(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """Ratio of the means of paired seeds, with its 95% percentile bootstrap interval (Efron 1979) over the seeds.
+
+    The resamples are the same at every call. Of 5 seeds it covers some 84%, so `ratio` is the one to judge by; this
+    one stays for the rules that were committed with it. ValueError where the two are not as many.
+    """
+    a, b = _paired(numerators, denominators)
+    value, n = _ratio_of_means(a, b), len(a)
+    if n < 2 or not np.isfinite([a, b]).all():
+        return without_interval(value, n)
+    drawn = {"n_resamples": _RESAMPLES, "method": "percentile", "rng": np.random.default_rng(0)}
+    found = stats.bootstrap((a, b), _ratio_of_means, paired=True, confidence_level=LEVEL, **drawn)
+    return _between(value, *found.confidence_interval, n, "bootstrap")
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Exact two-sided p-value of paired differences (n,) by all 2^n flips of their signs (Fisher 1935, section 21).
+
+    It asks whether the differences are symmetric about 0, and no more. No p-value is below 2 / 2^n: 0.0625 of 5
+    seeds, 0.0005 of 12. NaN of fewer than two differences, or if one is not finite. ValueError above MOST_FLIPPED.
+    """
+    differences = np.asarray(differences, float)
+    n = len(differences)
+    if n > MOST_FLIPPED:
+        raise ValueError(f"an exact sign-flip test takes at most {MOST_FLIPPED} differences, not {n}")
+    if n < 2 or not np.isfinite(differences).all():  # scipy would give a p-value of 0 to NaN
+        return math.nan
+    flips = {"permutation_type": "samples", "n_resamples": np.inf, "batch": 2**14}  # all 2^20 at once take a gigabyte
+    return float(stats.permutation_test((differences,), np.mean, **flips).pvalue)
+
+
+def share(hits: Iterable[bool]) -> Estimate:
+    """Share of seeds in which something happened, with its exact 95% interval (Clopper and Pearson 1934).
+
+    ValueError where there is no seed.
+    """
+    hits = list(hits)
+    found = stats.binomtest(sum(hits), len(hits))
+    return Estimate(found.statistic, *found.proportion_ci(LEVEL, method="exact"), len(hits), "Clopper-Pearson")
+
+
+def extremes(values: Sequence[float]) -> Estimate:
+    """The largest value over the seeds, from the smallest to the largest; NaN if one is NaN."""
+    low, high = np.min(values), np.max(values)  # not Python's, for which NaN is sometimes the larger
+    return _between(high, low, high, len(values), "range")
+
+
+def holm(p_values: Iterable[float]) -> list[float]:
+    """P-values adjusted for being several (Holm 1979), in the order given: below 0.05, one holds among all of them.
+
+    NaN, a test that could not be made, stays NaN and counts among the tests.
+    """
+    p = np.array(list(p_values), float)
+    order, adjusted = np.argsort(p), np.empty(len(p))  # which puts NaN last
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted.tolist()
+
+
+def _between(value: float, low: float, high: float, n: int, interval: str) -> Estimate:
+    if np.isnan([low, high]).any():
+        return without_interval(value, n)
+    return Estimate(float(value), float(low), float(high), n, interval)
+
+
+def _half_width(values: np.ndarray) -> np.ndarray:
+    """Half the t-interval of the mean over the first axis; NaN for one seed, and where any seed is not finite."""
+    n = len(values)
+    if n < 2:
+        return np.full(values.shape[1:], np.nan)
+    whole = np.where(np.isfinite(values), values, np.nan)
+    return stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(whole)
+
+
+def _paired(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    if len(a) != len(b):  # numpy would repeat a single one for all
+        raise ValueError(f"paired seeds are as many on both sides, not {len(a)} and {len(b)}")
+    return a, b
+
+
+def _ratio_of_means(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    return a.mean(axis) / b.mean(axis)

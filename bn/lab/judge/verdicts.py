@@ -1,0 +1,82 @@
+"""From a record to a verdict: the estimates of a claim, each with its interval, held against the lines of its rule."""
+
+from dataclasses import dataclass
+
+from bn.lab import registry
+from bn.lab.judge import statistics
+from bn.lab.judge.statistics import Estimate
+from bn.lab.store import claims
+from bn.lab.store.claims import Claim, Line
+
+OF_THE_PAPER = ("verified", "reproduced", "smaller", "not", "notrun")
+OF_TARGETS = ("met", "notmet", "notrun")
+VERDICTS = tuple(dict.fromkeys(OF_THE_PAPER + OF_TARGETS))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One line of a rule, the estimate that it judges, the value that counts, and whether it holds."""
+
+    line: Line
+    estimate: Estimate
+    value: float  # the estimate's; for an exact claim that of the worst seed
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one claim: one of VERDICTS, the conditions behind it, and whether the rule is a later one."""
+
+    claim: Claim
+    verdict: str
+    conditions: tuple[Condition, ...]
+    rule_changed: bool
+
+
+def judge(claim_id: str, record: dict | None) -> Verdict:
+    """Hold one claim against a record (None: not run). Exact claims must hold for every seed.
+
+    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it.
+    """
+    claim = claims.ledger()[claim_id]
+    if record is None or record["scale"] != (claim.scale or record["scale"]):
+        return Verdict(claim, "notrun", (), False)
+    found = estimates(claim, record)
+    conditions = tuple(_condition(line, found[line.estimate], claim.exact) for line in claim.rule if found)
+    changed = record["rules"].get(claim_id) != claim.digest
+    return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
+
+
+def estimates(claim: Claim, record: dict) -> dict[str, Estimate]:
+    """The named estimates of one claim: by its chapter's function, or those that the record itself holds for each seed.
+
+    None at all where the record cannot say: then the claim counts as not run.
+    """
+    measures = registry.experiment(claim.experiment).estimates
+    if claim.id in measures:
+        return dict(measures[claim.id](record))
+    return {name: statistics.extremes(values) for name, values in record["measured"][claim.id].items()}
+
+
+def _condition(line: Line, estimate: Estimate, exact: bool) -> Condition:
+    worst = estimate.high if line.relation == "at_most" else estimate.low
+    value = worst if exact else estimate.value
+    holds = {
+        "at_most": value <= line.limit,
+        "at_least": value >= line.limit,
+        "more_than": value > line.limit,
+    }[line.relation]
+    return Condition(line, estimate, value, bool(holds))
+
+
+def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> str:
+    if not conditions or (claim.kind == "measured" and record["scale"] == "smoke"):
+        return "notrun"  # a smoke run only shows that the code works
+    holds = all(condition.holds for condition in conditions)
+    if claim.kind == "target":
+        return "met" if holds else "notmet"
+    if not holds:
+        return "not"
+    if claim.exact:
+        return "verified"
+    return "reproduced" if record["papers_own_size"] else "smaller"

@@ -1,0 +1,55 @@
+"""What the pages of the book take from the committed records: a chapter's figure, the tally of verdicts, the ledger."""
+
+from collections import Counter
+
+from bn.lab import registry
+from bn.lab.judge import verdicts
+from bn.lab.judge.verdicts import Verdict
+from bn.lab.show import html, numbers, speech
+from bn.lab.show.style import Drawing
+from bn.lab.store import claims, records
+from bn.lab.store.claims import Claim
+
+
+def part(language: str, name: str, *options: str) -> str:
+    """The HTML of a part of a page: `figure CHAPTER NAME`, `tally` or `ledger`."""
+    return {"figure": figure, "tally": tally, "ledger": ledger}[name](language, *options)
+
+
+def figure(language: str, chapter: str, name: str) -> str:
+    """A figure of a chapter from the record that decides; nothing where there is none."""
+    record = records.deciding(chapter)
+    return html.figure(drawing(chapter, name, language), record, language).data if record else ""
+
+
+def drawing(chapter: str, name: str, language: str) -> Drawing:
+    """The same, drawn and not yet HTML."""
+    return getattr(registry.figures(chapter), name)(records.deciding(chapter), language)
+
+
+def tally(language: str) -> str:
+    """How many claims of the paper have which verdict."""
+    counts = Counter(judged(claim).verdict for claim in of_the_paper())
+    shown = {name: counts[name] for name in verdicts.OF_THE_PAPER}
+    return html.render("tally", language, counts=shown).data
+
+
+def ledger(language: str) -> str:
+    """Every claim of the paper with its verdict."""
+    found = [(verdict, found_in_book(verdict, language)) for verdict in map(judged, of_the_paper())]
+    return html.render("ledger", language, found=found, numbers=numbers).data
+
+
+def of_the_paper() -> list[Claim]:
+    """The claims in the ledger: all but our own targets."""
+    return [claim for claim in claims.ledger().values() if claim.kind != "target"]
+
+
+def judged(claim: Claim) -> Verdict:
+    """The verdict on a claim from the record that decides."""
+    return verdicts.judge(claim.id, records.deciding(claim.experiment))
+
+
+def found_in_book(verdict: Verdict, language: str) -> dict:
+    """What the record that decides says of a claim; see `speech.found`."""
+    return speech.found(verdict, records.deciding(verdict.claim.experiment), language)

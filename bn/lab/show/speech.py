@@ -1,0 +1,155 @@
+"""Sentences about a record in the reader's language: the size of its run, where it comes from, what it found."""
+
+import math
+import string
+
+from bn.lab.judge import verdicts
+from bn.lab.judge.statistics import Estimate
+from bn.lab.judge.verdicts import Condition, Verdict
+from bn.lab.show import numbers
+from bn.lab.show.numbers import left_to_right, number
+from bn.lab.show.words import N_, words
+from bn.lab.store import claims, records
+from bn.lab.store.claims import Claim
+
+VERDICTS = {
+    "verified": N_("verified exactly"),
+    "reproduced": N_("reproduced"),
+    "smaller": N_("reproduced at smaller scale"),
+    "not": N_("not reproduced"),
+    "met": N_("met"),
+    "notmet": N_("not met"),
+    "notrun": N_("not run"),
+}
+DATASETS = {
+    "digits": N_("scikit-learn's digits"),
+    "mnist": N_("MNIST"),
+    "tiny-imagenet": N_("Tiny ImageNet, {pixels} pixels"),
+    "imagenet": N_("ImageNet, {pixels} pixels"),
+}
+
+
+def steps(n: int, language: str) -> str:
+    """So many training steps."""
+    return words(language).ngettext("{n} step", "{n} steps", n).format(n=number(n))
+
+
+def seeds(n: int, language: str) -> str:
+    """So many seeds."""
+    return words(language).ngettext("{n} seed", "{n} seeds", n).format(n=number(n))
+
+
+def size(record: dict, language: str) -> str:
+    """Which images, how many steps and seeds, and whether that is the paper's own size."""
+    _, asked = words(language), record["asked"]
+    pixels = numbers.pair(asked["pixels"], asked["pixels"]) if "pixels" in asked else ""
+    if record["papers_own_size"]:
+        sentence = _("{images}, {steps}, {seeds}: the paper's own size.")
+    else:
+        sentence = _("Small scale, not the paper's experiment: {images}, {steps}, {seeds}.")
+    return sentence.format(
+        images=numbers.isolated(_(DATASETS[record["dataset"]]).format(pixels=pixels)),
+        steps=steps(asked["steps"], language),
+        seeds=seeds(len(asked["seeds"]), language),
+    )
+
+
+def section(claim: Claim, language: str) -> str:
+    """Where in the paper a claim stands."""
+    _ = words(language)
+    return _("appendix") if claim.section == "A" else _("section {number}").format(number=number(claim.section))
+
+
+def verdict(name: str, language: str) -> str:
+    """The words for one of `verdicts.VERDICTS`."""
+    return words(language)(VERDICTS[name])
+
+
+# ---- What was found ------------------------------------------------------------------------------
+
+
+def found(judged: Verdict, record: dict | None, language: str) -> dict:
+    """`lines`: what was measured, in a sentence or line by line; `size`: of the run, for what is measured in one."""
+    if record is None or not judged.conditions:  # not run, or not at the scale that decides
+        return {"lines": [], "size": ""}
+    claim = judged.claim
+    if claim.found:
+        estimates = {name: _Spoken(e) for name, e in verdicts.estimates(claim, record).items()}
+        lines = [string.Formatter().vformat(words(language)(claim.found), (), estimates)]
+    else:
+        lines = [_condition(condition, claim, language) for condition in judged.conditions]
+    return {"lines": lines, "size": "" if claim.exact else size(record, language)}
+
+
+class _Spoken:
+    """An estimate in a sentence of a claims file: `{gain}`, `{gain:signed}`, `{gain:interval}`, `{ratio:percent}`…"""
+
+    def __init__(self, estimate: Estimate) -> None:
+        self.estimate = estimate
+
+    def __format__(self, form: str) -> str:
+        e = self.estimate
+        forms = {
+            "": lambda: number(e.value),
+            "signed": lambda: numbers.signed(e.value),
+            "percent": lambda: numbers.percent(e.value) if math.isfinite(e.value) else number("∞"),
+            "of n": lambda: numbers.ratio(round(e.value * e.n), e.n),
+            "interval": lambda: numbers.interval(e, 2),
+            "percent interval": lambda: numbers.interval(e, 1, scale=100, unit="%"),
+        }
+        if form not in forms:
+            raise ValueError(f"an estimate can be said as {', '.join(map(repr, forms))}, not as {form!r}")
+        return forms[form]()
+
+
+def _condition(condition: Condition, claim: Claim, language: str) -> str:
+    """A line of a rule: what was estimated, its 95% interval over the seeds if there is one, and the limit."""
+    low, high = condition.estimate.low, condition.estimate.high
+    shown = not claim.exact and math.isfinite(low) and math.isfinite(high)
+    between = " " + left_to_right(f"[{numbers.bare(low)}, {numbers.bare(high)}]") if shown else ""
+    value = numbers.scientific(condition.value)
+    return f"{words(language)(condition.line.label)}: {value}{between} ({limit(condition.line)})"
+
+
+def limit(line: claims.Line) -> str:
+    """The limit of a line of a rule, such as ≤ 0.5."""
+    sign = {"at_most": "≤", "at_least": "≥", "more_than": ">"}[line.relation]
+    return left_to_right(f"{sign} {numbers.bare(line.limit)}")
+
+
+# ---- Where it comes from -------------------------------------------------------------------------
+
+
+def provenance(record: dict, language: str) -> dict:
+    """`brief`: in one line who, where and when; `full`: everything, by name; `command`: what makes it again."""
+    _, p = words(language), record["provenance"]
+    commit = _("commit {name}").format(name=numbers.isolated(p["commit"]))
+    if p["dirty"]:
+        commit += f" ({_('with uncommitted changes')})"
+    versions = {"bn": p["version"]} | p["versions"]
+    full = {_("device"): ", ".join(p["devices"]), _("finished"): p["finished"]}
+    if "seeds" in p:
+        dataset = numbers.isolated(record["dataset"])
+        brief = [dataset, _seed_list(p["seeds"], language), commit, _core_seconds(p, language)]
+        full[_("runs")] = p["runs"]
+        full["torch.compile"] = " / ".join(_("yes") if compiled else _("no") for compiled in p["compiled"])
+    else:  # a measurement of speed: no training and no data
+        brief = [numbers.isolated(full[_("device")]), commit, numbers.isolated(p["finished"])]
+        full |= {_("threads"): p["threads"], _("measured for, s"): p["measuring_seconds"]}
+    full[_("versions")] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    full[_("digest of the training code")] = p["code"]
+    if carried := records.carried(p["code"]):
+        full[_("the same code today")] = "{now} ({commit})".format(**carried)
+    if "data_sha256" in p:
+        full[_("SHA-256 of the data")] = p["data_sha256"]
+    full = {name: numbers.isolated(value) for name, value in full.items()}
+    return {"brief": " · ".join(brief), "full": full, "command": p["command"]}
+
+
+def _seed_list(seeds: list[int], language: str) -> str:
+    return words(language)("seeds: {list}").format(list=numbers.isolated(", ".join(map(str, seeds))))
+
+
+def _core_seconds(p: dict, language: str) -> str:
+    n = p["training_seconds"]
+    return words(language).ngettext("{n} core-second", "{n} core-seconds", n).format(n=number(n))

@@ -1,0 +1,96 @@
+"""The style of every figure: colours, panels, axes and legends, and how a panel becomes SVG.
+
+A figure function draws inside `with styled():` and returns a `Drawing`; nothing of a reader's own matplotlib settings
+gets into it, neither while it is drawn nor while it is saved.
+"""
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import escape
+from matplotlib import font_manager, rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+INK = "#010203"  # what book.mplstyle draws text and axes with; in SVG it becomes the page's own colour
+COLOURS = {"plain": "#d0660a", "bn": "#2080c8"}  # two networks, in the whole book; each readable on both pages
+LINES = {"plain": (0, (4, 1.5)), "bn": "-"}
+QUIET = "#808890"  # of what is not clear, such as an interval with zero in it
+_HERE = Path(__file__).parent
+for _font in sorted((_HERE / "fonts").glob("*.ttf")):
+    font_manager.fontManager.addfont(_font)
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # Plex's bold is a 600, which is meant
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Panels side by side, each with a text for who cannot see it; a title that says what is seen; a note."""
+
+    panels: tuple[tuple[Figure, str], ...]
+    title: str
+    note: str
+    trained: bool = True  # it shows trained networks, so the size of the run must stand beside it
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style of the book and nothing else: the file's settings over matplotlib's defaults."""
+    with rc_context({"svg.hashsalt": "bn"}, fname=_HERE / "book.mplstyle"):  # salted: the same picture, the same bytes
+        yield
+
+
+def panel(title: str, language: str) -> Axes:
+    """The axes of a new panel, its title where reading begins."""
+    axes = Figure().subplots()
+    axes.set_title(title, loc="right" if language == "ar" else "left")
+    return axes
+
+
+def steps_axis(axes: Axes, steps: list, label: str) -> None:
+    """Training steps from 0 to the last, in the paper's manner."""
+    axes.set(xlim=(0, steps[-1]), xlabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(short))
+
+
+def short(value: float, _position: int) -> str:
+    """A tick in the paper's manner: 10K for 10,000."""
+    return f"{value / 1000:g}K" if value >= 1000 else f"{value:g}"
+
+
+def legend(axes: Axes, language: str, place: str) -> None:
+    """A legend inside the axes, read from the right in Arabic."""
+    if language == "ar":
+        axes.legend(loc=place, markerfirst=False, alignment="right")
+    else:
+        axes.legend(loc=place)
+
+
+def legend_below(axes: Axes, language: str, **options) -> None:
+    """A legend of two columns under the axes, read from the right in Arabic; `options` are those of matplotlib."""
+    handles = axes.get_legend_handles_labels()[0]
+    if language == "ar":  # matplotlib fills the left column first
+        half = (len(handles) + 1) // 2
+        empty = [Line2D([], [], linestyle="none", label=" ")] * (len(handles) % 2)
+        handles = handles[half:] + empty + handles[:half]
+        options |= {"markerfirst": False, "alignment": "right"}
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5, **options)
+
+
+def svg(figure: Figure, alt: str) -> str:
+    """One panel as inline SVG that takes its ink from the page."""
+    buffer = io.StringIO()
+    with styled():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text))
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip()

@@ -1,0 +1,349 @@
+"""Folders of photographs: parts and labels, the cache of their pixels, and what is said when a folder is wrong."""
+
+import io
+import re
+import shutil
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bn.lab import paths
+from bn.lab.data import folders, images
+from bn.lab.data.datasets import DataError
+from bn.lab.data.folders import ImagesError
+
+TINY_IMAGENET = paths.data() / "tiny-imagenet-200"
+CLASSES = ("n01", "n02", "n03")
+
+
+def colour(label: int, number: int) -> tuple[int, int, int]:
+    """A colour for each image: red tells its class, green its number, blue the set."""
+    return 60 * label + 20, 8 * number + 4, 128
+
+
+def write(path: Path, value, size=(64, 64), mode="RGB", quality=95) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, value).convert(mode).save(path, "JPEG", quality=quality, subsampling=0)
+
+
+def tiny_imagenet(folder: Path, train=20, test=3, backwards=False) -> Path:
+    """The published layout with 3 classes, written in either order."""
+    root = folder / "tiny-imagenet-200"
+    every = [(label, wnid, i) for label, wnid in enumerate(CLASSES) for i in range(train)]
+    for label, wnid, i in reversed(every) if backwards else every:
+        write(root / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", colour(label, i))
+    lines = []
+    for number in range(3 * test):
+        label = number * 7 % 3  # the classes take turns
+        write(root / "val" / "images" / f"val_{number}.JPEG", colour(label, number))
+        lines.append(f"val_{number}.JPEG\t{CLASSES[label]}\t0\t0\t63\t63\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+    return root
+
+
+def imagenet(folder: Path, train=3, test=2) -> Path:
+    root = folder / "imagenet"
+    for label, wnid in enumerate(CLASSES):
+        for part, count in (("train", train), ("val", test)):
+            for i in range(count):
+                write(root / part / wnid / f"{part}_{wnid}_{i}.JPEG", colour(label, i), size=(80, 64))
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty data folder."""
+    monkeypatch.setenv("BN_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def parts(loaded):
+    return loaded.train, loaded.validation, loaded.test
+
+
+def seen(split):
+    """(class, number) as the colours of the pixels tell."""
+    middle = split.x[:, :, split.x.shape[2] // 2, split.x.shape[3] // 2].double()
+    return [(round((red - 20) / 60), round((green - 4) / 8)) for red, green, _ in middle.tolist()]
+
+
+# ---- Folders -------------------------------------------------------------------------------------
+
+
+def test_tiny_imagenet_keeps_pixels_and_labels_together(folder):
+    tiny_imagenet(folder)
+    loaded = images.load("tiny-imagenet")
+    assert (loaded.name, loaded.size, loaded.classes) == ("tiny-imagenet", 64, CLASSES)
+    for part, count in zip(parts(loaded), (18, 2, 3), strict=True):
+        assert part.x.shape == (3 * count, 3, 64, 64) and part.x.dtype == torch.uint8 and part.y.dtype == torch.int64
+        assert torch.bincount(part.y).tolist() == [count] * 3  # each class in proportion
+        assert [label for label, _ in seen(part)] == part.y.tolist() == sorted(part.y.tolist())
+    # Together, the first two are the training folder, each image once.
+    together = seen(loaded.train) + seen(loaded.validation)
+    assert sorted(together) == [(label, i) for label in range(3) for i in range(20)]
+    assert sorted(number for _, number in seen(loaded.test)) == list(range(9))
+
+
+def test_the_parts_depend_on_the_names_and_not_on_the_machine(folder, monkeypatch, tmp_path):
+    tiny_imagenet(folder)
+    first = images.load("tiny-imagenet")
+    monkeypatch.setenv("BN_DATA", str(tmp_path / "elsewhere"))
+    tiny_imagenet(tmp_path / "elsewhere", backwards=True)
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: sorted(listed(folder), reverse=True))
+    second = images.load("tiny-imagenet")
+    assert first.sha256 == second.sha256
+    for one, other in zip(parts(first), parts(second), strict=True):
+        assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
+    # `printf '0 train/n02/images/n02_%s.JPEG' $i | sha256sum` is smallest for these two i below 20.
+    assert {number for label, number in seen(first.validation) if label == 1} == {3, 19}
+
+
+def test_no_more_than_fifty_of_a_class_are_held_out():
+    files = [folders.File(f"train/{c}/{i}", c, 1) for c, n in enumerate((2, 9, 125, 500, 1300)) for i in range(n)]
+    train, validation = folders.held_out(Path("x"), files)
+    assert np.bincount([file.label for file in validation]).tolist() == [1, 1, 12, 50, 50]
+    assert sorted(train + validation) == sorted(files)
+
+
+def test_imagenet_is_read_from_its_folders_and_the_middle_square_is_kept(folder):
+    root = imagenet(folder)
+    loaded = images.load("imagenet", 32)
+    assert [part.y.tolist() for part in parts(loaded)] == [[0, 0, 1, 1, 2, 2], [0, 1, 2], [0, 0, 1, 1, 2, 2]]
+    assert [[label for label, _ in seen(part)] for part in parts(loaded)] == [p.y.tolist() for p in parts(loaded)]
+    assert images.load("imagenet").train.x.shape == (6, 3, 224, 224)
+    # Three bands, upright and lying: only the middle one is left.
+    bands = np.repeat(np.eye(3, dtype=np.uint8) * 255, 64, axis=0)
+    picture = np.broadcast_to(bands, (64, 192, 3))
+    for i, array in enumerate((picture, picture.transpose(1, 0, 2))):
+        Image.fromarray(np.ascontiguousarray(array)).save(root / "val" / "n01" / f"val_n01_{i}.JPEG", "JPEG")
+    x = images.load("imagenet", 32).test.x[:2, :, :, 2:-2][:, :, 2:-2].double()
+    assert (x.mean((0, 2, 3)) - torch.tensor([0, 255, 0])).abs().max() < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_images_that_are_not_in_rgb_become_so(folder, mode):
+    root = imagenet(folder)
+    write(root / "val" / "n03" / "val_n03_1.JPEG", (90, 90, 90), size=(40, 90), mode=mode)
+    x = images.load("imagenet", 16).test.x[-1]
+    assert x.shape == (3, 16, 16) and (x.int() - 90).abs().max() <= 3
+
+
+def test_pixels_are_those_that_pillow_reads(folder):
+    """At the size of the file nothing is resampled; at half of it the pixels are averaged as torch does it."""
+    root = imagenet(folder)
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    path = root / "val" / "n01" / "val_n01_0.JPEG"
+    Image.fromarray(noise).save(path, "JPEG", quality=95)
+    with Image.open(path) as image:
+        expected = torch.tensor(np.asarray(image)).permute(2, 0, 1)
+    assert torch.equal(images.load("imagenet", 64).test.x[0], expected)
+    half = torch.nn.functional.interpolate(expected[None].float(), size=(32, 32), mode="bilinear", antialias=True)[0]
+    assert (images.load("imagenet", 32).test.x[0] - half).abs().max() <= 1.5
+
+
+# ---- The cache -----------------------------------------------------------------------------------
+
+
+def test_the_second_load_decodes_nothing_and_maps_the_file(folder, monkeypatch):
+    tiny_imagenet(folder)
+    first = images.load("tiny-imagenet")
+    before = [(part.x.clone(), part.y.clone()) for part in parts(first)]
+    files = {path: path.stat().st_mtime_ns for path in (folder / "cache").glob("*.npy")}
+    monkeypatch.setattr(folders, "decode", None)  # a call would fail
+    second = images.load("tiny-imagenet")
+    for part, (x, y) in zip(parts(second), before, strict=True):
+        assert torch.equal(part.x, x) and torch.equal(part.y, y)
+    assert len(files) == 1
+    assert files == {path: path.stat().st_mtime_ns for path in (folder / "cache").glob("*.npy")}
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert str(next(iter(files))) in maps.read_text()
+    second.train.x[0] = 0  # a caller that writes changes its own tensors only
+    assert torch.equal(images.load("tiny-imagenet").train.x, before[0][0])
+
+
+def test_another_size_another_file_or_another_length_is_another_cache(folder):
+    root = tiny_imagenet(folder)
+    digests = [images.load("tiny-imagenet").sha256, images.load("tiny-imagenet", 32).sha256]
+    write(root / "train" / "n01" / "images" / "n01_0.JPEG", (250, 250, 250), quality=30)
+    changed = images.load("tiny-imagenet")
+    assert 250 in [round(x.double().mean().item()) for x in [*changed.train.x, *changed.validation.x]]
+    write(root / "train" / "n01" / "images" / "n01_20.JPEG", (0, 0, 0))
+    digests += [changed.sha256, images.load("tiny-imagenet").sha256]
+    annotations = root / "val" / "val_annotations.txt"
+    annotations.write_text(annotations.read_text().replace("val_0.JPEG\tn01", "val_0.JPEG\tn02"))
+    digests.append(images.load("tiny-imagenet").sha256)
+    assert len(set(digests)) == 5 == len(list((folder / "cache").glob("*.npy")))
+
+
+def test_two_at_once_decode_once(folder, monkeypatch):
+    tiny_imagenet(folder, train=4)
+    decode, decoded, found = folders.decode, [], []
+    monkeypatch.setattr(folders, "decode", lambda file, size: decoded.append(file) or decode(file, size))
+    threads = [threading.Thread(target=lambda: found.append(images.load("tiny-imagenet"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoded) == len(set(decoded)) == 12 + 9
+    assert all(torch.equal(loaded.train.x, found[0].train.x) for loaded in found) and len(found) == 3
+
+
+def test_more_images_than_a_block_stay_in_order(folder, monkeypatch):
+    tiny_imagenet(folder)
+    whole = images.load("tiny-imagenet").train.x.clone()
+    shutil.rmtree(folder / "cache")
+    monkeypatch.setattr(folders, "BLOCK", 34)  # 69 images: two blocks and one more
+    assert torch.equal(images.load("tiny-imagenet").train.x, whole)
+
+
+# ---- What is wrong -------------------------------------------------------------------------------
+
+
+def fails(name, *words, size=None):
+    """One clear sentence with these words, as both of the errors that callers may wait for."""
+    with pytest.raises(ImagesError) as caught:
+        images.load(name, size)
+    assert isinstance(caught.value, ValueError) and isinstance(caught.value, DataError)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny-imagenet", "imagenet"])
+def test_an_absent_folder_says_where_it_should_be_and_what_is_expected(folder, name):
+    root = folder / {"tiny-imagenet": "tiny-imagenet-200"}.get(name, name)
+    fails(name, str(root / "train"), "BN_DATA", "train/<class>", "*.JPEG")
+    (root / "train").mkdir(parents=True)
+    fails(name, str(root / "train"), "no class folder")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("how", ["empty", "absent"])
+def test_a_class_without_images(folder, part, how):
+    root = imagenet(folder)
+    (gone := root / part / "n02").rename(folder / "away")
+    if how == "empty":
+        gone.mkdir()
+        (gone / "notes.txt").touch()
+    if (part, how) == ("train", "absent"):
+        return fails("imagenet", str(root / "val" / "n02"), "no folder in train")
+    fails("imagenet", str(gone), "absent or empty")
+
+
+def test_a_class_with_one_image_leaves_nothing_to_hold_out(folder):
+    imagenet(folder, train=1)
+    fails("imagenet", str(folder / "imagenet" / "train" / "n01"), "one image", "at least two")
+
+
+@pytest.mark.parametrize("content", ["cut short", "no image", "empty"])
+def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_kept(folder, content):
+    root = tiny_imagenet(folder)
+    path = root / "train" / "n03" / "images" / "n03_7.JPEG"
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, "JPEG")
+    whole = path.read_bytes()
+    path.write_bytes({"cut short": whole[: len(whole) // 2], "no image": b"hello" * 99, "empty": b""}[content])
+    fails("tiny-imagenet", str(path), "cannot be decoded")
+    assert {file.suffix for file in (folder / "cache").iterdir()} <= {".lock"}
+    path.write_bytes(whole)
+    assert len(images.load("tiny-imagenet").train.y) == 54
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("val_1.JPEG\tn99\t0\t0\t1\t1\n", ("val_1.JPEG", "'n99'", "no folder in train")),
+        ("val_1.JPEG\n", ("val_1.JPEG", "''", "no folder in train")),
+        ("val_77.JPEG\tn01\t0\t0\t1\t1\n", ("val_77.JPEG", "not in val/images")),
+        ("val_2.JPEG\tn01\t0\t0\t1\t1\n", ("val_2.JPEG", "twice")),
+        ("", ("gives no class to val_1.JPEG",)),
+    ],
+)
+def test_a_list_of_labels_that_disagrees_with_the_images(folder, line, words):
+    annotations = tiny_imagenet(folder) / "val" / "val_annotations.txt"
+    text, count = re.subn(r"val_1\.JPEG.*\n", line, annotations.read_text())
+    assert count == 1
+    annotations.write_text(text)
+    fails("tiny-imagenet", str(annotations), *words)
+
+
+def test_an_absent_list_of_labels(folder):
+    (path := tiny_imagenet(folder) / "val" / "val_annotations.txt").unlink()
+    fails("tiny-imagenet", str(path), "BN_DATA")
+
+
+def test_a_cache_that_was_cut_short_is_named(folder):
+    tiny_imagenet(folder)
+    images.load("tiny-imagenet")
+    cache = next((folder / "cache").glob("*.npy"))
+    cache.write_bytes(cache.read_bytes()[:-1])
+    fails("tiny-imagenet", str(cache), "damaged", "Delete it")
+
+
+def test_a_cache_for_which_there_is_no_room_or_no_folder(folder, monkeypatch):
+    tiny_imagenet(folder)
+    usage = shutil.disk_usage(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=800_000))
+        fails("tiny-imagenet", str(folder / "cache"), "0.0 GB are free")
+    shutil.rmtree(folder / "cache")
+    (folder / "cache").touch()
+    fails("tiny-imagenet", str(folder / "cache"))
+
+
+# ---- The real thing ------------------------------------------------------------------------------
+
+
+def real_images(part: str):
+    """The first members (name, bytes) of the published folder, or of archives of it that lie in its place."""
+    archive = TINY_IMAGENET / {"train": "train-0-of-4.tar.gz", "val": "val.tar.gz"}[part]
+    if (TINY_IMAGENET / part).is_dir():
+        for path in sorted((TINY_IMAGENET / part).rglob("*.*")):
+            yield path.relative_to(TINY_IMAGENET).as_posix(), path.read_bytes()
+    elif archive.exists():
+        with tarfile.open(archive) as members:
+            for member in members:
+                if member.isfile():
+                    yield member.name.removeprefix("tiny-imagenet-200/"), members.extractfile(member).read()
+
+
+def test_a_few_real_images_of_tiny_imagenet(folder):
+    """Ten images of each of the first classes and the validation images of those classes, in the published layout."""
+    root, taken = folder / "tiny-imagenet-200", {}
+    for name, content in real_images("train"):
+        wnid = name.split("/")[1]
+        taken.setdefault(wnid, [])
+        if len(taken) > 3:
+            break
+        if name.endswith(".JPEG") and len(taken[wnid]) < 10:
+            taken[wnid].append(name)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+    if not taken:
+        pytest.skip("Tiny ImageNet is not in the data folder")
+    published = dict(real_images("val"))
+    lines = published["val/val_annotations.txt"].decode().splitlines(keepends=True)
+    assert len(lines) == 10_000
+    classes = sorted(wnid for wnid, names in taken.items() if names)
+    kept = [line for line in lines if line.split("\t")[1] in classes]
+    (root / "val" / "images").mkdir(parents=True)
+    (root / "val" / "val_annotations.txt").write_text("".join(kept))
+    label_of = {}
+    for image, wnid, *_ in (line.split("\t") for line in kept):
+        content = published[f"val/images/{image}"]
+        (root / "val" / "images" / image).write_bytes(content)
+        label_of[np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).tobytes()] = classes.index(wnid)
+    loaded = images.load("tiny-imagenet")
+    assert loaded.classes == tuple(classes) and len(classes) == 3
+    assert [torch.bincount(part.y).tolist() for part in parts(loaded)] == [[9] * 3, [1] * 3, [50] * 3]
+    for x, y in zip(loaded.test.x, loaded.test.y.tolist(), strict=True):
+        assert label_of[x.permute(1, 2, 0).numpy().tobytes()] == y
+    assert 50 < loaded.train.x.double().mean() < 200  # photographs: neither dark nor bright on average

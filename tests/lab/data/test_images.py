@@ -1,0 +1,77 @@
+"""Images of the networks of section 4.2: digits and MNIST in shades of grey, and what is said when one asks wrongly."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from bn.lab import paths
+from bn.lab.data import datasets, images
+from bn.lab.data.datasets import DataError
+from bn.lab.data.images import ImagesError
+
+MNIST_IS_HERE = (paths.data() / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
+
+
+def parts(loaded):
+    return loaded.train, loaded.validation, loaded.test
+
+
+def test_digits_are_scikit_learns_in_256_shades_split_as_in_the_data_room():
+    loaded, binary = images.load("digits"), datasets.load("digits")
+    originals = {}
+    for image, label in zip(load_digits().images, load_digits().target, strict=True):
+        originals.setdefault(np.rint(image * 255 / 16).astype(np.uint8).tobytes(), set()).add(label)
+    for part, same in zip(parts(loaded), parts(binary), strict=True):
+        assert part.x.dtype == torch.uint8 and part.x.shape[1:] == (1, 8, 8) and part.y.dtype == torch.int64
+        assert part.y.tolist() == same.y.tolist()
+        # An enlarged pixel is ink above 0.4, so the two agree where the shade is far from that.
+        shades = torch.nn.functional.interpolate(part.x / 255.0, size=(28, 28), mode="bilinear")
+        assert ((shades > 0.4).flatten(1) == same.x.bool()).double().mean() > 0.999
+        assert all(label in originals[x.numpy().tobytes()] for x, label in zip(part.x, part.y.tolist(), strict=True))
+    assert max(part.x.max() for part in parts(loaded)) == 255
+
+
+@pytest.mark.skipif(not MNIST_IS_HERE, reason="MNIST is not in the data folder; `make data` fetches it")
+def test_mnist_has_the_shades_behind_the_binary_images_of_the_data_room():
+    loaded, binary = images.load("mnist"), datasets.load("mnist")
+    assert loaded.size == 28 and [len(part.y) for part in parts(loaded)] == [55_000, 5_000, 10_000]
+    for part, same in zip(parts(loaded), parts(binary), strict=True):
+        assert torch.equal((part.x > 127).flatten(1), same.x.bool()) and torch.equal(part.y, same.y)
+        assert len(part.x.unique()) > 200
+
+
+def test_another_size_keeps_the_order_and_the_light():
+    loaded, whole = images.load("digits", 16), images.load("digits")
+    assert loaded.train.x.shape == (1_257, 1, 16, 16) and torch.equal(loaded.train.y, whole.train.y)
+    light = [part.train.x.double().mean((1, 2, 3)) for part in (loaded, whole)]
+    assert np.corrcoef(*light)[0, 1] > 0.98
+    assert loaded.sha256 != whole.sha256 == images.load("digits").sha256
+
+
+# ---- What is wrong -------------------------------------------------------------------------------
+
+
+def fails(name, *words, size=None):
+    """One clear sentence with these words, as both of the errors that callers may wait for."""
+    with pytest.raises(ImagesError) as caught:
+        images.load(name, size)
+    assert isinstance(caught.value, ValueError) and isinstance(caught.value, DataError)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_told_the_known_ones():
+    fails("cifar", "'cifar'", "digits, mnist, tiny-imagenet, imagenet")
+
+
+@pytest.mark.parametrize("size", [7, 0, -64, 32.0, "64", True])
+def test_sizes_that_are_none(size):
+    fails("digits", "size must be a whole number at least 8", repr(size), size=size)
+
+
+def test_absent_mnist_is_told_by_the_data_room(tmp_path, monkeypatch):
+    monkeypatch.setenv("BN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="BN_DATA"):
+        images.load("mnist")

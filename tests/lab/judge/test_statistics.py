@@ -1,0 +1,257 @@
+"""Each interval and test against another way to the same number, and against what it promises, by simulation."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bn.lab.judge import statistics
+from bn.lab.judge.statistics import INTERVALS, Estimate
+
+NAN, INF = math.nan, math.inf
+NUMBERS = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))  # on a grid, so that rounding is far below a difference
+SEEDS = st.integers(2, 8)
+
+
+def _ends(estimate):
+    return [estimate.low, estimate.high]
+
+
+def _is_bare(estimate, n):
+    return np.isnan(_ends(estimate)).all() and (estimate.n, estimate.interval) == (n, "none")
+
+
+def _covered(low, high, truth):
+    return np.mean((np.asarray(low) <= truth) & (truth <= np.asarray(high)))
+
+
+class TestEstimate:
+    @pytest.mark.parametrize("interval", [name for name in INTERVALS if name != "none"])
+    def test_says_what_its_ends_are(self, interval):
+        assert Estimate(1.0, 0.5, 2.0, 3, interval).interval == interval
+
+    def test_an_unknown_interval_is_refused_with_those_that_are_known(self):
+        with pytest.raises(ValueError, match=r"one of t, .*, none, not 'normal'"):
+            Estimate(1.0, 0.5, 2.0, 3, "normal")
+
+    @pytest.mark.parametrize("ends", [(0.5, 2.0), (NAN, 2.0), (0.5, NAN)])
+    def test_ends_need_a_word_on_what_they_are(self, ends):
+        with pytest.raises(ValueError, match="'none' and only there"):
+            Estimate(1.0, *ends, 3)
+
+    @pytest.mark.parametrize("ends", [(NAN, NAN), (NAN, 2.0), (0.5, NAN)])
+    def test_no_interval_has_an_end_that_is_not_a_number(self, ends):
+        with pytest.raises(ValueError, match=r"not .*nan.* with 't'"):
+            Estimate(1.0, *ends, 3, "t")
+
+    def test_without_interval(self):
+        estimate = statistics.without_interval(0.8, 5)
+        assert estimate.value == 0.8 and _is_bare(estimate, 5)
+
+
+class TestMean:
+    @pytest.mark.filterwarnings("ignore:Precision loss", "ignore:divide by zero", "ignore:invalid value")
+    @given(st.lists(NUMBERS, min_size=2, max_size=12))  # all equal ones too, of which a t-test warns
+    def test_is_the_interval_of_a_t_test(self, values):
+        found = statistics.mean(values)
+        interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+        np.testing.assert_allclose(found.value, math.fsum(values) / len(values), atol=1e-9)
+        np.testing.assert_allclose(_ends(found), interval, atol=1e-9)
+        assert (found.n, found.interval) == (len(values), "t")
+
+    def test_by_hand(self):
+        found = statistics.mean([1, 2, 3])  # deviation 1, and Student's table has 4.303 at 2 degrees of freedom
+        np.testing.assert_allclose([found.value, *_ends(found)], [2, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5], atol=1e-3)
+
+    @pytest.mark.filterwarnings("error")
+    def test_of_one_seed_has_no_interval(self):
+        assert statistics.mean([7.0]).value == 7 and _is_bare(statistics.mean([7.0]), 1)
+
+    @pytest.mark.parametrize(("odd", "value"), [(NAN, NAN), (INF, INF), (-INF, -INF)])
+    def test_what_is_not_finite_goes_on_into_the_mean(self, odd, value):
+        found = statistics.mean([1.0, odd, 3.0])
+        np.testing.assert_equal(found.value, value)
+        assert _is_bare(found, 3)
+
+
+class TestMeanCurve:
+    def test_is_the_mean_of_each_column(self):
+        values = np.random.default_rng(0).normal(size=(5, 7))
+        columns = [statistics.mean(column) for column in values.T]
+        expected = np.array([[c.value, c.low, c.high] for c in columns]).T
+        np.testing.assert_allclose(statistics.mean_curve(values), expected, rtol=1e-13)
+
+    def test_the_mean_goes_on_with_who_is_left_and_the_interval_does_not(self):
+        curve = statistics.mean_curve([[1, 1, INF, None], [2, 3, 5, None], [3, None, 7, None]])
+        assert curve.shape == (3, 4)
+        np.testing.assert_array_equal(curve[0], [2, 2, 6, NAN])
+        np.testing.assert_array_equal(np.isnan(curve[1:]), [[False, True, True, True]] * 2)
+
+    @pytest.mark.filterwarnings("error")
+    def test_of_one_seed_has_no_interval(self):
+        np.testing.assert_array_equal(statistics.mean_curve([[0.2, 0.4]]), [[0.2, 0.4], [NAN] * 2, [NAN] * 2])
+
+    def test_the_interval_is_cut_at_the_bounds(self):
+        values = [[0.0, 0.4, 0.9], [0.1, 0.41, 1.0]]
+        mean, low, high = statistics.mean_curve(values)
+        assert low[0] < 0 and high[2] > 1
+        cut = statistics.mean_curve(values, bounds=(0, 1))
+        np.testing.assert_array_equal(cut, [mean, [0, *low[1:]], [*high[:2], 1]])
+
+    def test_covers_95_percent_of_normal_data(self):
+        curves = 20_000
+        _, low, high = statistics.mean_curve(np.random.default_rng(1).normal(3, 2, size=(5, curves)))
+        assert abs(_covered(low, high, 3) - 0.95) < 3 * math.sqrt(0.95 * 0.05 / curves)
+
+
+def _pairs(rng, n=5, spread=0.3):
+    """Paired numbers whose means, and whose geometric means, are as 2 to 1."""
+    logs = rng.normal(0, spread, (2, n))
+    return 2 * np.exp(logs[0]), np.exp(logs[1])
+
+
+class TestRatio:
+    @given(SEEDS, st.integers(0, 10**6))
+    def test_is_the_interval_of_a_paired_t_test_of_logarithms(self, n, seed):
+        a, b = _pairs(np.random.default_rng(seed), n)
+        found = statistics.ratio(a, b)
+        interval = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
+        np.testing.assert_allclose([found.value, *_ends(found)], [stats.gmean(a / b), *np.exp(interval)], rtol=1e-9)
+        assert (found.n, found.interval) == (n, "log-ratio t")
+
+    def test_upside_down_it_is_its_own_inverse(self):
+        a, b = _pairs(np.random.default_rng(0))
+        found, inverse = statistics.ratio(a, b), statistics.ratio(b, a)
+        np.testing.assert_allclose([found.value, *_ends(found)], [1 / inverse.value, 1 / inverse.high, 1 / inverse.low])
+
+    @pytest.mark.parametrize(
+        ("a", "b", "value"),
+        [([6], [2], 3), ([1, 0], [1, 1], 0), ([1, 1], [1, 0], INF), ([1, 0], [1, 0], NAN), ([1, 1], [1, INF], 0)],
+    )
+    def test_of_one_seed_or_of_zeros_and_infinities_has_no_interval(self, a, b, value):
+        found = statistics.ratio(a, b)
+        np.testing.assert_allclose(found.value, value)
+        assert _is_bare(found, len(a))
+
+    def test_covers_95_percent_of_five_seeds_where_the_bootstrap_does_not(self):
+        rng, found = np.random.default_rng(2), {}
+        for estimator, times in ((statistics.ratio, 2_000), (statistics.ratio_bootstrap, 500)):
+            ends = np.array([_ends(estimator(*_pairs(rng))) for _ in range(times)])
+            found[estimator] = _covered(*ends.T, 2)
+        assert found[statistics.ratio_bootstrap] < 0.90 < 0.935 < found[statistics.ratio] < 0.965
+
+
+class TestRatioBootstrap:
+    @given(SEEDS, st.integers(0, 10**6))
+    def test_is_the_percentiles_of_the_resampled_ratios(self, n, seed):
+        a, b = _pairs(np.random.default_rng(seed), n)
+        rows = np.random.default_rng(0).integers(n, size=(9_999, n))
+        found, ratios = statistics.ratio_bootstrap(a, b), a[rows].mean(1) / b[rows].mean(1)
+        expected = [a.sum() / b.sum(), *np.quantile(ratios, [0.025, 0.975])]
+        np.testing.assert_allclose([found.value, *_ends(found)], expected, rtol=1e-12)
+        assert (found.n, found.interval) == (n, "bootstrap")
+
+    @pytest.mark.parametrize(
+        ("a", "b", "value"), [([6], [2], 3), ([1, 3], [2, INF], 0), ([1, INF], [2, 2], INF), ([1, NAN], [2, 2], NAN)]
+    )
+    def test_of_one_seed_or_of_what_is_not_finite_has_no_interval(self, a, b, value):
+        found = statistics.ratio_bootstrap(a, b)
+        np.testing.assert_equal(found.value, value)
+        assert _is_bare(found, len(a))
+
+
+@pytest.mark.parametrize("estimator", [statistics.ratio, statistics.ratio_bootstrap])
+def test_a_seed_without_its_pair_is_an_error(estimator):
+    with pytest.raises(ValueError, match="not 3 and 1"):
+        estimator([1, 2, 3], [1])
+
+
+class TestSignFlip:
+    @given(st.lists(st.integers(-20, 20), min_size=2, max_size=8))
+    def test_is_the_share_of_flips_that_are_as_far_from_zero(self, differences):
+        sums = [abs(np.dot(signs, differences)) for signs in product((-1, 1), repeat=len(differences))]
+        expected = np.mean([flipped >= abs(sum(differences)) for flipped in sums])
+        assert statistics.sign_flip(differences) == pytest.approx(expected, rel=1e-12)
+
+    @pytest.mark.parametrize("n", [2, 5, 12])
+    def test_the_smallest_p_value_is_two_flips_of_all(self, n):
+        assert statistics.sign_flip(np.arange(1, n + 1)) == pytest.approx(2 / 2**n, rel=1e-12)
+
+    @given(st.lists(NUMBERS.map(abs), min_size=5, max_size=5))
+    def test_over_all_flips_of_any_data_a_p_value_is_no_smaller_than_it_says(self, sizes):
+        p = np.array([statistics.sign_flip(np.multiply(signs, sizes)) for signs in product((-1, 1), repeat=5)])
+        assert all(np.mean(p <= level + 1e-9) <= level + 1e-9 for level in p)
+
+    def test_is_uniform_on_its_steps_where_there_is_no_effect(self):
+        times, rng = 2_000, np.random.default_rng(4)
+        p = np.array([statistics.sign_flip(rng.normal(size=6)) for _ in range(times)])
+        assert np.mean(p <= 0.05) <= 0.05
+        steps = np.arange(1, 33) / 32
+        reached = np.array([np.mean(p <= step + 1e-9) for step in steps])
+        assert (abs(reached - steps) < 4 * np.sqrt(steps * (1 - steps) / times) + 1e-9).all()
+
+    @pytest.mark.parametrize("differences", [[], [1.0], [1.0, NAN, 2.0], [1.0, INF, 2.0]])
+    def test_what_cannot_be_tested_is_not_a_number(self, differences):
+        assert math.isnan(statistics.sign_flip(differences))
+
+    def test_too_many_to_flip_is_an_error(self):
+        with pytest.raises(ValueError, match="at most 20 differences, not 21"):
+            statistics.sign_flip(np.ones(21))
+
+
+class TestShare:
+    @given(st.lists(st.booleans(), min_size=1, max_size=30))
+    def test_at_each_end_what_was_seen_is_the_rarest_of_2_5_percent(self, hits):
+        k, n = sum(hits), len(hits)
+        found = statistics.share(iter(hits))
+        assert (found.value, found.n, found.interval) == (k / n, n, "Clopper-Pearson")
+        assert stats.binom.sf(k - 1, n, found.low) == pytest.approx(0.025 if k else 1) and (k or found.low == 0)
+        assert stats.binom.cdf(k, n, found.high) == pytest.approx(0.025 if k < n else 1) and (k < n or found.high == 1)
+
+    @pytest.mark.parametrize("n", [1, 5, 12])
+    def test_covers_at_least_95_percent_at_every_truth(self, n):
+        low, high = np.array([_ends(statistics.share([True] * k + [False] * (n - k))) for k in range(n + 1)]).T
+        for truth in np.linspace(0.005, 0.995, 199):
+            chances = stats.binom.pmf(np.arange(n + 1), n, truth)
+            assert chances[(low <= truth) & (truth <= high)].sum() >= 0.95
+
+    def test_of_no_seed_is_an_error(self):
+        with pytest.raises(ValueError, match="not less than 1"):
+            statistics.share([])
+
+
+class TestExtremes:
+    def test_is_the_largest_with_the_range(self):
+        assert statistics.extremes([2.5, 3.0, 2.75]) == Estimate(3.0, 2.5, 3.0, 3, "range")
+        assert statistics.extremes([2.5]) == Estimate(2.5, 2.5, 2.5, 1, "range")
+
+    @pytest.mark.parametrize("values", [[NAN, 1.0], [1.0, NAN]])
+    def test_one_nan_is_enough(self, values):
+        found = statistics.extremes(values)
+        assert math.isnan(found.value) and _is_bare(found, 2)
+
+
+class TestHolm:
+    def test_by_hand(self):
+        np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+        np.testing.assert_allclose(statistics.holm({"a": 0.6, "b": 0.7}.values()), [1, 1])
+        assert statistics.holm([]) == []
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+    def test_rejects_what_stepping_down_rejects(self, p_values, level):
+        rejected, left = set(), len(p_values)
+        for k in sorted(range(len(p_values)), key=p_values.__getitem__):
+            if p_values[k] * left > level:
+                break
+            rejected.add(k)
+            left -= 1
+        adjusted = statistics.holm(p_values)
+        assert {k for k, p in enumerate(adjusted) if p <= level} == rejected
+        assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+
+    def test_a_test_that_could_not_be_made_counts(self):
+        np.testing.assert_allclose(statistics.holm([NAN, 0.01, 0.02]), [NAN, 0.03, 0.04])

@@ -1,0 +1,112 @@
+"""The claims files: complete, in order, and refused in one sentence where they are not."""
+
+import math
+import re
+
+import pytest
+import yaml
+
+from bn.lab import paths, registry
+from bn.lab.chapters.algorithm import identities
+from bn.lab.store import claims
+from bn.lab.store.claims import KINDS, ClaimsError
+
+FILES = sorted(paths.CLAIMS.glob("*.yml"))
+each_claim = pytest.mark.parametrize("claim", claims.ledger().values(), ids=lambda claim: claim.id)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A copy of the claims files; a function that changes one of them and reads all again."""
+    for path in FILES:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(paths, "CLAIMS", tmp_path)
+
+    def changed(name="activations", old="", new="") -> dict:
+        path = tmp_path / f"{name}.yml"
+        text = path.read_text("utf-8")
+        assert text.count(old) == 1 or not old
+        path.write_text(text.replace(old, new) if old else text + new, "utf-8")
+        claims.ledger.cache_clear()
+        return claims.ledger()
+
+    yield changed
+    claims.ledger.cache_clear()
+
+
+# ---- The files of the book -----------------------------------------------------------------------
+
+
+def test_every_entry_is_in_the_ledger_in_the_order_of_the_book():
+    entries = {path.stem: [c["id"] for c in yaml.safe_load(path.read_text("utf-8"))["claims"]] for path in FILES}
+    assert set(entries) <= set(registry.notebooks()), "a claims file that no chapter has"
+    assert list(claims.ledger()) == [name for chapter in registry.notebooks() for name in entries.get(chapter, [])]
+
+
+@each_claim
+def test_a_claim_is_complete(claim):
+    assert claim.kind in KINDS and claim.scale in (None, "gpu", "paper")
+    assert re.fullmatch(r"\d(\.\d)*|A", claim.section) or claim.kind == "target"
+    assert claim.claim.strip() and claim.measure.strip() and claim.rule
+    assert all(math.isfinite(line.limit) and line.label.strip() for line in claim.rule)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_label_is_used(path):
+    content = yaml.safe_load(path.read_text("utf-8"))
+    used = {line["estimate"] for claim in content["claims"] for line in claim["rule"]}
+    assert set(content["estimates"]) == used
+
+
+def test_the_exact_claims_of_section_3_are_the_measured_identities():
+    exact = {claim.id for claim in claims.of_chapter("algorithm") if claim.exact}
+    assert exact == set(identities.CLAIMS)
+
+
+# ---- The digest ----------------------------------------------------------------------------------
+
+
+def test_the_digest_of_a_rule_sees_what_decides_and_nothing_else(files):
+    usual = claims.rule_digests()
+    harmless = {
+        "": "\n# a comment\n",
+        "a curve, no numbers": "a curve",
+        'drift_ratio: "drift': 'drift_ratio: "the drift',
+    }
+    for old, new in harmless.items():
+        assert {name: claim.digest for name, claim in files(old=old, new=new).items()} == usual
+    for old, new in (
+        ("estimate: drift_ratio, at_most: 0.5", "estimate: drift_ratio, at_most: 0.6"),
+        ("on 2,000 held-out images", "on 1,000 held-out images"),
+    ):
+        before = claims.rule_digests()
+        files(old=old, new=new)
+        after = claims.rule_digests()
+        assert {name for name in before if before[name] != after[name]} == {"fig1bc-stability"}
+
+
+# ---- What is not in order ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("- id: fig1bc-stability", "- id: fig1a-accuracy", "more than one claim called fig1a-accuracy"),
+        ("estimate: drift_ratio, at_most", "estimate: drift, at_most", "an estimate that `estimates` names"),
+        ("drift_ratio, at_most: 0.5", "drift_ratio, at_worst: 0.5", "at_most, at_least, more_than"),
+        ("drift_ratio, at_most: 0.5", "drift_ratio, at_most: 0.5, at_least: 0.1", "one of at_most"),
+        ('paper: "stated in words"', 'papers: "stated in words"', "claim baseline-mean-var-drift: paper is missing"),
+        ('paper: "stated in words"', 'paper: "x"\n  note: "y"', "claim baseline-mean-var-drift: note is not known"),
+        ("claims:\n", "claim:\n", "must hold `estimates` and `claims`"),
+        ("claims:\n", "claims: [\n", "must hold `estimates` and `claims`"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_file(files, old, new, sentence):
+    with pytest.raises(ClaimsError) as caught:
+        files(old=old, new=new)
+    assert sentence in str(caught.value) and str(paths.CLAIMS) in str(caught.value)
+
+
+def test_a_kind_must_be_one_that_there_is(files):
+    with pytest.raises(ClaimsError, match=r"claim fig1a-accuracy: kind must be one of .*, but it is 'empirical'"):
+        files(old='"4.1"\n  kind: measured\n  claim: "The batch', new='"4.1"\n  kind: empirical\n  claim: "The batch')

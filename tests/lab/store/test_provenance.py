@@ -1,0 +1,50 @@
+"""Provenance: the version of the repository, the device and the libraries, as a record keeps them."""
+
+import platform
+import re
+import subprocess
+
+import numpy as np
+import torch
+
+import bn
+from bn.lab import paths
+from bn.lab.store import provenance
+
+
+def test_the_source_is_the_commit_and_whether_files_were_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        return subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True, text=True)
+
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("first")
+    git("add", "file")
+    git("commit", "--quiet", "--message", "first")
+    commit = git("rev-parse", "HEAD").stdout[:10]
+    assert provenance.source() == {"version": bn.__version__, "commit": commit, "dirty": False}
+    (tmp_path / "new").touch()
+    assert not provenance.source()["dirty"]  # a file that is not the repository's
+    (tmp_path / "file").write_text("second")
+    assert provenance.source() == {"version": bn.__version__, "commit": commit, "dirty": True}
+
+
+def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert provenance.source() == {"version": bn.__version__, "commit": None, "dirty": False}
+    monkeypatch.setenv("PATH", str(tmp_path))  # and without git
+    assert provenance.source()["commit"] is None
+
+
+def test_the_surroundings_are_the_device_the_versions_and_the_time():
+    found = provenance.surroundings("cpu")
+    assert found["device"] == provenance.device_name("cpu") and found["device"].strip()
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    assert found["versions"] == versions
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", found["finished"])
+
+
+def test_a_system_that_does_not_tell_has_a_cpu(monkeypatch):
+    monkeypatch.setattr(provenance, "Path", lambda path: paths.ROOT / "not there")
+    assert provenance.device_name("cpu") == "CPU"

@@ -1,0 +1,33 @@
+"""Chapters are found by their folders, each under one name everywhere."""
+
+import pytest
+
+from bn.lab import paths, registry
+from bn.lab.spec import Spec
+
+CHAPTERS = paths.ROOT / "bn" / "lab" / "chapters"
+NAMES = {path.parent.name for path in CHAPTERS.glob("*/__init__.py")}
+
+
+def test_every_folder_has_its_notebook_and_every_notebook_its_folder():
+    files = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+    assert [path.stem[3:] for path in files] == list(registry.notebooks())
+    assert set(registry.notebooks()) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_chapter_exports_its_experiment(name):
+    experiment = registry.experiments()[name]
+    assert experiment.name == name
+    assert issubclass(experiment.spec, Spec) and experiment.spec.sizes
+    assert callable(experiment.record) and registry.figures(name).__doc__
+
+
+def test_claims_and_records_are_of_chapters():
+    assert {path.stem for path in paths.CLAIMS.iterdir()} <= NAMES
+    assert {path.name for path in paths.RECORDS.iterdir() if path.is_dir()} <= NAMES
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are():
+    with pytest.raises(KeyError, match=r"no chapter is called 'activation'; there are algorithm, activations, "):
+        registry.experiment("activation")

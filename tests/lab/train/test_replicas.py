@@ -1,0 +1,225 @@
+"""The training loop against torch's own optimizer, NumPy and bn.reference; stopping and going on; divergence."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from bn import reference
+from bn.lab.data import datasets
+from bn.lab.train import replicas
+from bn.lab.train.mlp import SigmoidMLP
+from bn.lab.train.replicas import PERCENTILES, Replica, Setting, Trainer
+
+SETTING = Setting("bn", "tiny", steps=24, every=8, batch=20, learning_rate=0.5, weight_std=0.1)
+REPLICAS = [Replica(0, 0.5, 0.1), Replica(1, 2.0, 0.03)]
+NETWORKS = pytest.mark.parametrize("network", ["plain", "bn"])
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Stop(Exception):
+    """Raised by a test in the middle of a training."""
+
+
+def trained(setting, data, members=REPLICAS) -> Trainer:
+    trainer = Trainer(setting, members, data)
+    trainer.run(lambda trainer: None)
+    return trainer
+
+
+def assert_same_bytes(first: Trainer, second: Trainer) -> None:
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(value, second.net.state_dict()[name]), name
+    for replica in range(len(first.replicas)):
+        curves, others = first.curves(replica), second.curves(replica)
+        assert list(curves) == list(others)
+        assert all(curves[name].tobytes() == others[name].tobytes() for name in curves)
+
+
+# ---- Steps ---------------------------------------------------------------------------------------
+
+
+@NETWORKS
+def test_a_step_is_torchs_sgd_with_each_replicas_own_rate(network, tiny):
+    trainer = Trainer(replace(SETTING, network=network), REPLICAS, tiny)
+    singles = [SigmoidMLP(network == "bn", (r.seed,), (r.weight_std,)) for r in REPLICAS]
+    optimizers = [torch.optim.SGD(n.parameters(), lr=r.learning_rate) for n, r in zip(singles, REPLICAS, strict=True)]
+    for step in range(10):
+        for replica, (net, optimizer) in enumerate(zip(singles, optimizers, strict=True)):
+            i = trainer.batch(step)[replica]
+            optimizer.zero_grad()
+            logits, _ = net(tiny.train.x[i][None].float())
+            cross_entropy(logits[0], tiny.train.y[i]).backward()
+            optimizer.step()
+        trainer.advance()
+    for replica, net in enumerate(singles):
+        for ours, theirs in zip(trainer.net.parameters(), net.parameters(), strict=True):
+            torch.testing.assert_close(ours[replica], theirs[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_is_a_permutation_and_the_next_one_another(tiny):
+    trainer = Trainer(SETTING, REPLICAS, tiny)
+    epochs = [torch.cat([trainer.batch(6 * e + k) for k in range(6)], dim=1) for e in range(2)]
+    for order in (*epochs[0], *epochs[1]):
+        assert len(set(order.tolist())) == 6 * SETTING.batch  # of 130 images, the ten left over wait
+        assert order.min() >= 0 and order.max() < len(tiny.train.y)
+    assert not torch.equal(*epochs)
+
+
+def test_batches_depend_on_the_seed_alone(tiny):
+    both = Trainer(SETTING, REPLICAS, tiny)
+    plain_alone = Trainer(replace(SETTING, network="plain"), [Replica(1, 9.0, 0.3)], tiny)
+    for step in (0, 7, 40, 3):  # also backwards, as a resumed trainer starts in the middle
+        assert torch.equal(both.batch(step)[1], plain_alone.batch(step)[0])
+        assert not torch.equal(both.batch(step)[0], both.batch(step)[1])
+
+
+@NETWORKS
+def test_it_learns(network, tiny):
+    trainer = trained(replace(SETTING, network=network, steps=300, every=300), tiny, [Replica(0, 0.5, 0.1)])
+    first, last = trainer.curves(0)["test"]
+    assert first < 0.4 and last > 0.9
+
+
+# ---- Measuring -----------------------------------------------------------------------------------
+
+
+@NETWORKS
+def test_statistics_are_numpys(network, tiny):
+    trainer = trained(replace(SETTING, network=network), tiny)
+    found, net = trainer.measure(), trainer.net.eval()
+    with torch.no_grad():
+        logits, h = (t.numpy() for t in net(tiny.validation.x.float().expand(2, -1, -1)))
+    expected = np.percentile(h, PERCENTILES, axis=1).transpose(1, 0, 2)
+    np.testing.assert_allclose(found["percentiles"], expected, rtol=1e-5, atol=1e-5)
+    pooled = [np.percentile(replica, PERCENTILES) for replica in h]
+    np.testing.assert_allclose(found["pooled"], pooled, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["mean"], h.mean(1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["std"], h.std(1), rtol=1e-5, atol=1e-5)
+    right = (logits.argmax(2) == tiny.validation.y.numpy()).mean(1)
+    np.testing.assert_allclose(found["validation"], right, rtol=1e-6)
+    assert found["finite"].tolist() == [True, True]
+
+
+def test_measuring_changes_nothing(tiny):
+    often, seldom = (trained(replace(SETTING, every=every), tiny) for every in (1, 24))
+    for name, value in often.net.state_dict().items():
+        assert torch.equal(value, seldom.net.state_dict()[name]), name
+    assert often.net.training
+
+
+def test_evaluations_are_at_the_start_each_interval_and_the_end(tiny):
+    assert trained(replace(SETTING, steps=20), tiny).curves(0)["steps"].tolist() == [0, 8, 16, 20]
+
+
+def algorithm_2(net: SigmoidMLP, replica: int, batches: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The population statistics of each hidden layer, by bn.reference alone."""
+    statistics = []
+    for weight, norm in zip(net.weights, net.norms, strict=False):
+        w, gamma, beta = (p[replica].detach().numpy().astype(float) for p in (weight, norm.gamma, norm.beta))
+        inputs = [u @ w for u in batches]
+        statistics.append(reference.population_statistics(inputs))
+        normalized = [reference.batch_norm(x, gamma[0], beta[0], norm.eps)[0] for x in inputs]
+        batches = [1 / (1 + np.exp(-y)) for y in normalized]
+    return statistics
+
+
+def infer(net: SigmoidMLP, replica: int, u: np.ndarray, statistics) -> np.ndarray:
+    for weight, norm, (mean, var) in zip(net.weights, net.norms, statistics, strict=False):
+        w, gamma, beta = (p[replica].detach().numpy().astype(float) for p in (weight, norm.gamma, norm.beta))
+        u = 1 / (1 + np.exp(-reference.batch_norm_inference(u @ w, gamma[0], beta[0], mean, var, norm.eps)))
+    return u @ net.weights[-1][replica].detach().numpy() + net.biases[-1][replica].detach().numpy()
+
+
+def test_population_accuracy_is_algorithm_2(tiny, monkeypatch):
+    trainer = trained(SETTING, tiny)
+    moving = [norm.running_var.clone() for norm in trainer.net.norms]
+    used, accuracy = [], trainer._accuracy
+    monkeypatch.setattr(trainer, "_accuracy", lambda split: used.append(trainer.net) or accuracy(split))
+    found = trainer.population_accuracy()
+    for replica in range(2):
+        batches = [tiny.train.x[trainer.batch(k)[replica]].numpy().astype(float) for k in range(6)]
+        statistics = algorithm_2(trainer.net, replica, batches)
+        for norm, (mean, var) in zip(used[0].norms, statistics, strict=True):
+            np.testing.assert_allclose(norm.running_mean[replica, 0], mean, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(norm.running_var[replica, 0], var, rtol=1e-3, atol=1e-6)
+        logits = infer(trainer.net, replica, tiny.test.x.numpy().astype(float), statistics)
+        right = (logits.argmax(1) == tiny.test.y.numpy()).mean()
+        assert found[replica] == pytest.approx(right, abs=1.01 / len(tiny.test.y))  # a tie may round either way
+    # It leaves the trained network as it was, with the moving averages of the training.
+    assert all(torch.equal(a, norm.running_var) for a, norm in zip(moving, trainer.net.norms, strict=True))
+
+
+# ---- Stopping, and what must not happen ----------------------------------------------------------
+
+
+@NETWORKS
+def test_a_resumed_training_ends_with_the_same_bytes(network):
+    digits = datasets.load("digits")
+    setting = Setting(network, "digits", steps=60, every=10, batch=60, learning_rate=0.5, weight_std=0.1)
+    undisturbed = trained(setting, digits)
+    saved = io.BytesIO()
+
+    def stop_at_step_30(trainer):
+        if trainer.step == 30:
+            torch.save(trainer.state(), saved)
+            raise Stop
+
+    first = Trainer(setting, REPLICAS, digits)
+    with pytest.raises(Stop):
+        first.run(stop_at_step_30)
+    second, steps = Trainer(setting, REPLICAS, digits), []
+    second.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=False))
+    second.run(lambda trainer: steps.append(trainer.step))
+    assert steps == [40, 50, 60]
+    assert_same_bytes(second, undisturbed)
+    np.testing.assert_array_equal(second.population_accuracy(), undisturbed.population_accuracy())
+
+
+@NETWORKS
+def test_a_diverged_replica_is_recorded_and_touches_no_other(network, tiny):
+    setting = replace(SETTING, network=network, steps=40)
+    calm = trained(setting, tiny, [Replica(0, 0.5, 0.1), Replica(1, 0.5, 0.1)])
+    wild = trained(setting, tiny, [Replica(0, 0.5, 0.1), Replica(1, 1e38, 0.1)])
+    finite = wild.curves(1)["finite"]
+    assert finite[0] and not finite[-1]
+    assert wild.curves(0)["finite"].all() and calm.curves(1)["finite"].all()
+    for name, value in calm.curves(0).items():
+        np.testing.assert_array_equal(value, wild.curves(0)[name])
+    assert np.isfinite(wild.population_accuracy()).all()
+
+
+def test_without_a_compiler_it_says_so_and_trains_the_same(tiny, monkeypatch, capsys):
+    def no_compiler(function):
+        raise RuntimeError("no C++ compiler")
+
+    expected = trained(SETTING, tiny)
+    monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    eager = trained(SETTING, tiny)
+    assert not eager.compiled
+    assert "torch.compile does not work here (RuntimeError)" in capsys.readouterr().out
+    assert_same_bytes(eager, expected)
+
+
+def test_a_trial_step_for_the_compiler_leaves_no_trace(tiny, monkeypatch):
+    """The step that finds out whether compiling works moves the running statistics: they are put back."""
+    expected = trained(SETTING, tiny)
+    monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    compiled = trained(SETTING, tiny)
+    assert compiled.compiled
+    assert_same_bytes(compiled, expected)
+
+
+def test_a_compiled_training_is_the_eager_one_up_to_rounding(tiny, monkeypatch):
+    eager = trained(SETTING, tiny)
+    monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
+    compiled = trained(SETTING, tiny)
+    if not compiled.compiled:
+        pytest.skip("torch.compile does not work on this machine")
+    for name, value in eager.net.state_dict().items():
+        torch.testing.assert_close(compiled.net.state_dict()[name], value, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,78 @@
+"""The parameters of the chapters on section 4.2: refused in one sentence, or they reach the recipe."""
+
+import math
+
+import pytest
+
+from bn.lab.spec import ParameterError
+from bn.lab.train.specs import ImageSpec
+
+NOT_WHOLE = [True, "5", 5.0, [5], -1, 0]
+NOT_POSITIVE = [0, -0.5, 0.0, math.nan, math.inf, "0.5", True, [0.5]]
+
+BAD = [
+    *[("batch", value, "at least 2") for value in (*NOT_WHOLE, 1, None)],
+    *[("pixels", value, "at least 8") for value in (*NOT_WHOLE, 7)],
+    *[(name, value, "above 0") for name in ("learning_rate", "width") for value in NOT_POSITIVE],
+    ("dataset", "cifar", "'auto', 'digits', 'mnist', 'tiny-imagenet', 'imagenet'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), BAD, ids=repr)
+def test_a_wrong_value_for_section_4_2_is_refused(name, value, allowed):
+    with pytest.raises(ParameterError) as caught:
+        ImageSpec(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(name) and allowed in message and repr(value) in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "pixels", "seeds"),
+    [
+        ("smoke", "digits", 8, 2),
+        ("cpu", "digits", 8, 3),
+        ("gpu", "tiny-imagenet", 64, 3),
+        ("paper", "imagenet", 224, 1),
+    ],
+)
+def test_each_scale_has_its_own_images(scale, dataset, pixels, seeds):
+    spec = ImageSpec(scale=scale)
+    assert (spec.dataset, spec.pixels, spec.seeds) == (dataset, pixels, tuple(range(seeds)))
+    assert ImageSpec(scale=scale, dataset=dataset, language="ar").as_dict() == spec.as_dict()
+    assert spec.papers_own_size == (scale == "paper")
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset", "allowed"),
+    [
+        ("smoke", "mnist", "digits"),
+        ("cpu", "imagenet", "digits, mnist, tiny-imagenet"),
+        ("paper", "digits", "imagenet"),
+    ],
+)
+def test_images_that_do_not_go_with_a_scale_are_refused(scale, dataset, allowed):
+    words = f"^at scale '{scale}' the data set must be one of {allowed}, but it is {dataset}$"
+    with pytest.raises(ParameterError, match=words):
+        ImageSpec(scale=scale, dataset=dataset)
+
+
+def test_the_rate_is_the_papers_at_its_own_size_and_else_that_of_a_sweep():
+    assert ImageSpec(scale="paper").learning_rate == 0.0015
+    assert ImageSpec(scale="paper", learning_rate=0.01).learning_rate == 0.01
+    assert ImageSpec(scale="cpu").learning_rate is None
+    base = ImageSpec(scale="paper").base(0.0015)
+    assert (base.steps, base.batch, base.learning_rate) == (31_000_000, 32, 0.0015)
+
+
+def test_what_is_asked_of_section_4_2_reaches_the_recipe():
+    """Four times the mini-batch: a quarter of the steps, and four times the rate."""
+    spec = ImageSpec(scale="cpu", dataset="digits", width=0.5, pixels=12, batch=128, steps=200, learning_rate=0.02)
+    base = spec.base(spec.learning_rate)
+    assert (base.dataset, base.width, base.pixels, base.batch, base.steps) == ("digits", 0.5, 12, 128, 50)
+    assert base.learning_rate == pytest.approx(0.08) and spec.steps == 200
+
+
+@pytest.mark.parametrize("less", [{"steps": 1_000}, {"width": 0.25}, {"pixels": 64}])
+def test_a_smaller_network_or_training_is_not_the_papers_own_size(less):
+    assert not ImageSpec(scale="paper", **less).papers_own_size
+    assert ImageSpec(scale="paper", batch=256).papers_own_size  # as many images
