@@ -36,13 +36,13 @@ PIXELS = {"conv1": 112, "conv2": 56} | {name: BUILT[name][1] for name in MODULES
 
 def convolutions() -> list[tuple[str, int, int, int, int]]:
     """Every convolution of Figure 5: (row, inputs, outputs, patch, pixels of its output in one direction)."""
-    found = [("conv1", 3, 64, 7, 112), ("conv2", 64, 64, 1, 56), ("conv2", 64, 192, 3, 56)]
+    layers = [("conv1", 3, 64, 7, 112), ("conv2", 64, 64, 1, 56), ("conv2", 64, 192, 3, 56)]
     inputs, before = 192, 28
     for name, (one, reduce3, three, reduce5, double, proj) in MODULES.items():
         after = PIXELS[name]
-        found += [(name, inputs, reduce3, 1, before), (name, reduce3, three, 3, after)]
-        found += [(name, inputs, reduce5, 1, before), (name, reduce5, double, 3, before)]
-        found += [(name, double, double, 3, after)]
-        found += [(name, inputs, width, 1, after) for width in (one, proj) if width]
+        layers += [(name, inputs, reduce3, 1, before), (name, reduce3, three, 3, after)]
+        layers += [(name, inputs, reduce5, 1, before), (name, reduce5, double, 3, before)]
+        layers += [(name, double, double, 3, after)]
+        layers += [(name, inputs, width, 1, after) for width in (one, proj) if width]
         inputs, before = one + three + double + (proj or inputs), after
-    return found
+    return layers

@@ -23,10 +23,10 @@ def main() -> None:
     options = parser.parse_args()
     experiment = registry.experiment(options.experiment)
     try:
-        record = experiment.record(experiment.spec(scale=options.scale, dataset=options.dataset))
+        experiment.record(experiment.spec(scale=options.scale, dataset=options.dataset))
     except (ParameterError, DataError, TrainingError, RunError) as error:
         raise SystemExit(f"error: {error}") from None
-    print(f"{options.experiment}-{record['scale']}-{record['dataset']}.json is written to {paths.runs() / 'records'}")
+    print(f"The record of {options.experiment} is written to {paths.runs() / 'records'}")
 
 
 if __name__ == "__main__":

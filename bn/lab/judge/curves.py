@@ -16,8 +16,8 @@ from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 from bn.lab.train.sweep import final
 
-WINDOW = 5  # evaluations in a running median
-NEAR = 0.95  # of the target: a second, earlier one
+WINDOW = 5  # evaluations in a running median: two lucky ones do not count, three do
+NEAR = 0.95  # of the target: a second, earlier one, which both networks reach while they still climb
 LOST = 1.5  # times chance: a network below that has learned nothing
 
 

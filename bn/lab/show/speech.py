@@ -125,7 +125,7 @@ def provenance(record: dict, language: str) -> dict:
     _, p = words(language), record["provenance"]
     commit = _("commit {name}").format(name=numbers.isolated(p["commit"]))
     if p["dirty"]:
-        commit += f" ({_('with uncommitted changes')})"
+        commit = _("{commit} (with uncommitted changes)").format(commit=commit)
     versions = {"bn": p["version"]} | p["versions"]
     full = {_("device"): ", ".join(p["devices"]), _("finished"): p["finished"]}
     if "seeds" in p:
@@ -147,7 +147,8 @@ def provenance(record: dict, language: str) -> dict:
 
 
 def _seed_list(seeds: list[int], language: str) -> str:
-    return words(language)("seeds: {list}").format(list=numbers.isolated(", ".join(map(str, seeds))))
+    _ = words(language)
+    return _("seeds: {list}").format(list=numbers.isolated(", ".join(map(str, seeds))))
 
 
 def _core_seconds(p: dict, language: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from bn.lab import paper
 
 CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
-_SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # dealt so that few images are left over in each
+_SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
 _EVALUATIONS = 40  # in the steps of a scale: steps to an accuracy are known to a fortieth of them
 _HALVINGS = 2  # of Inception's learning rate in those steps: it ends at a quarter; with faster decay at 1/64, in half
 

@@ -65,21 +65,21 @@ def test_what_is_no_batch_of_images(change, x):
         change(x, generator())
 
 
-# ---- Place ---------------------------------------------------------------------------------------
+# ---- Position ------------------------------------------------------------------------------------
 
 
 def test_a_random_crop_is_a_window_of_the_padded_image_and_every_window_comes():
     h, w, padding = 6, 5, 2
     x = pictures(400, 3, h, w).clamp(min=1)  # 0 is the padding's
-    places = []
+    offsets = []
     for image, cropped in zip(x, augment.random_crop(x, generator(), padding), strict=True):
         padded = np.zeros((3, h + 2 * padding, w + 2 * padding), dtype=np.uint8)
         padded[:, padding:-padding, padding:-padding] = image
         windows = {(i, j): padded[:, i : i + h, j : j + w] for i in range(5) for j in range(5)}
-        found = [place for place, window in windows.items() if np.array_equal(window, cropped)]
+        found = [offset for offset, window in windows.items() if np.array_equal(window, cropped)]
         assert len(found) == 1
-        places += found
-    counts = np.bincount([5 * i + j for i, j in places], minlength=25)
+        offsets += found
+    counts = np.bincount([5 * i + j for i, j in offsets], minlength=25)
     assert ((counts - 16) ** 2 / 16).sum() < 60  # chi-squared, 24 degrees of freedom: above 51 once in a thousand
 
 

@@ -38,7 +38,7 @@ def figure1(record: dict, language: str) -> Drawing:
         for title, name in ((_("(b) Without BN"), "plain"), (_("(c) With BN"), "bn")):
             axes = panel(title, language)
             _percentiles(axes, networks[name]["steps"], networks[name]["unit_percentiles"], name, limits, language)
-            panels.append((axes.figure, f"{title}: {_('input of the sigmoid')}"))
+            panels.append((axes.figure, f"{title}: " + _("input of the sigmoid")))
     return Drawing(tuple(panels), _figure1_title(networks, language), _figure1_note(networks, language))
 
 
@@ -56,7 +56,8 @@ def _figure1_title(networks: Mapping, language: str) -> str:
 
 
 def _figure1_note(networks: Mapping, language: str) -> str:
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "(a) Mean over seeds with its 95% interval. (b, c) The 15th, 50th and 85th percentiles of the input of unit "
         "{plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer, seed {seed}: the units whose drift is "
         "the median of their layer."
@@ -74,7 +75,7 @@ def all_units(record: dict, language: str) -> Drawing:
         for name, title in titles.items():
             axes = panel(title, language)
             _percentiles(axes, networks[name]["steps"], networks[name]["pooled_percentiles"], name, limits, language)
-            panels.append((axes.figure, f"{title}: {_('input of the sigmoid')}"))
+            panels.append((axes.figure, f"{title}: " + _("input of the sigmoid")))
     plain, bn = (number(np.array(networks[name]["pooled_percentiles"], float)[-1, 1]) for name in NETWORKS)
     sentence = _("Over all units, the median input ends at {plain} without BN and at {bn} with it.")
     note = _("The 15th, 50th and 85th percentiles over all 100 units together, mean over seeds.")
@@ -99,7 +100,7 @@ def _accuracy(axes: Axes, networks: Mapping, language: str) -> None:
 def _accuracy_alt(networks: Mapping, language: str) -> str:
     _ = words(language)
     finals = {name: np.mean([final(seed) for seed in networks[name]["test"]]) for name in NETWORKS}
-    return f"{_('test accuracy')}: " + ", ".join(f"{_(NAMES[name])} {value:.3f}" for name, value in finals.items())
+    return _("test accuracy") + ": " + _.listed([f"{_(NAMES[name])} {value:.3f}" for name, value in finals.items()])
 
 
 def _percentiles(axes: Axes, steps: list, values: list, name: str, limits: tuple, language: str) -> None:
@@ -156,7 +157,8 @@ def _logarithmic(axes: Axes, ticks: list) -> None:
 
 
 def _drift_title(every: list, medians: Mapping, language: str) -> str:
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "Seen every {often}, the median unit drifts by {plain_often} interquartile ranges without BN and "
         "{bn_often} with it; seen every {seldom}, by {plain_seldom} and {bn_seldom}."
     )
@@ -182,7 +184,7 @@ def grid(record: dict, language: str) -> Drawing:
             axes = panel(title, language)
             _heatmap(axes, accuracy[name], table)
             axes.set(xlabel=_("std of the first weights"), ylabel=_("learning rate"))
-            panels.append((axes.figure, f"{title}: {_('test accuracy')}"))
+            panels.append((axes.figure, f"{title}: " + _("test accuracy")))
     sentence = _("After {steps}, {bn} of the {all} settings pass {target} with BN and {plain} without.")
     passed = {name: number(int((accuracy[name] >= 100 * TARGET).sum())) for name in NETWORKS}
     steps, whole, target = speech.steps(table["steps"], language), number(math.prod(shape)), percent(TARGET, 0)
@@ -234,7 +236,7 @@ def settings(record: dict, language: str) -> HTML:
 
 def _steps(network: Mapping, language: str) -> str:
     """The mean steps to the target; where a seed never gets there, how many do not."""
-    steps = steps_to_target(network)
+    _, steps = words(language), steps_to_target(network)
     if not np.isfinite(steps).all():
-        return f"{words(language)('never')} ({numbers.ratio(np.isinf(steps).sum(), len(steps))})"
+        return _("never") + f" ({numbers.ratio(np.isinf(steps).sum(), len(steps))})"
     return numbers.with_interval(statistics.mean(steps), 0)

@@ -25,19 +25,16 @@ def sigmoid_regime(record: dict, language: str) -> Drawing:
             axes.plot(x, g, color=INK, label=_("sigmoid"))
             axes.set(ylim=(-0.05, 1.05), xlabel=_("input x"))
             legend(axes, language, "upper left")
-            panels.append((axes.figure, f"{title}: {_('sigmoid')}, {_('best line')}"))
-    return Drawing(tuple(panels), _title(record, language), _note(language), trained=False)
+            panels.append((axes.figure, f"{title}: " + _.listed([_("sigmoid"), _("best line")])))
+    note = _("Shaded: how often each input occurs. The numbers are R² of the best line.")
+    return Drawing(tuple(panels), _title(record, language), note, trained=False)
 
 
 def _title(record: dict, language: str) -> str:
-    measured = record["measured"]["sigmoid-linear-regime"]
+    _, measured = words(language), record["measured"]["sigmoid-linear-regime"]
     unit, wide = (percent(measured[name][0]) for name in _STDS)
     one, many = (number(std**2) for std in _STDS.values())
-    sentence = words(language)(
+    sentence = _(
         "A straight line explains {unit} of a sigmoid whose input has variance {one}, and {wide} at variance {many}."
     )
     return sentence.format(unit=unit, wide=wide, one=one, many=many)
-
-
-def _note(language: str) -> str:
-    return words(language)("Shaded: how often each input occurs. The numbers are R² of the best line.")

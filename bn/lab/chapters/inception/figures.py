@@ -101,19 +101,20 @@ def trials(record: dict, language: str) -> HTML:
 
 def rows(record: dict, language: str) -> Drawing:
     """Parameters and multiply-adds of every row that has any."""
-    counted = [row for row in record["rows"] if row["parameters"]]
+    _, counted = words(language), [row for row in record["rows"] if row["parameters"]]
     names, panels = [row["name"] for row in counted], []
     with styled():
         for axes, quantity, title, unit in _panels(language):
             values = np.array([row[quantity] for row in counted]) / unit
             _bars(axes, names, values, [COLOURS["bn"]] * len(names), "edge")
             panels.append((axes.figure, _alt(title, names, values)))
-    note = words(language)("The network of Figure 5 at full size, with BN. Rows without parameters are left out.")
+    note = _("The network of Figure 5 at full size, with BN. Rows without parameters are left out.")
     return Drawing(tuple(panels), _rows_title(counted, language), note, trained=False)
 
 
 def _rows_title(counted: list[dict], language: str) -> str:
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "Modules 5a and 5b hold {late_parameters} of the parameters and do {late_multiply_adds} of the work; "
         "everything before 4a holds {early_parameters} and does {early_multiply_adds}."
     )
@@ -157,7 +158,8 @@ def _printed() -> str:
 
 
 def _readings_note(language: str) -> str:
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "Dashed: {printed} million parameters; and GoogLeNet with {parameters_growth} more parameters, "
         "{multiply_adds_growth} more multiply-adds, as the appendix says. Blue: with BN."
     )

@@ -155,21 +155,15 @@ def _shares(axes: Axes, cases: list[dict], direction: str, language: str) -> Non
     others = [(c["tensor_bytes"], _of_copy(c, "eager", direction)) for c in cases]
     style = {"color": RIVALS["eager"][0], "markersize": 5, "label": _(RIVAL_NAMES["eager"])}
     axes.plot(*zip(*others, strict=True), "x", **style)
-    upper = _one_pass(direction)
-    for height, name in ((1, _("two passes")), (upper, _("one pass"))):
+    two, one = (TENSOR_PASSES[way]["bn_relu"][list(DIRECTIONS).index(direction)] for way in ("two", "one"))
+    for height, name in ((1, _("two passes")), (two / one, _("one pass"))):
         axes.axhline(height, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
         axes.annotate(name, (0.22, height), xycoords=("axes fraction", "data"), ha="left", va="bottom")
-    axes.set(xscale="log", ylim=(0, 1.15 * upper))
+    axes.set(xscale="log", ylim=(0, 1.15 * two / one))
     axes.set(xlabel=_("bytes of the tensor"), ylabel=_("share of a copy's bandwidth"))
     axes.xaxis.set_major_formatter(FuncFormatter(_bytes))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
-
-
-def _one_pass(direction: str) -> float:
-    """The largest share of a copy's bandwidth on two-pass bytes that one pass allows."""
-    two, one = (TENSOR_PASSES[way]["bn_relu"][list(DIRECTIONS).index(direction)] for way in ("two", "one"))
-    return two / one
 
 
 def _bytes(value: float, _position: int) -> str:

@@ -157,7 +157,8 @@ def _errors(candidate: dict, language: str) -> str:
 def _error(value: float | str, language: str) -> str:
     """A number as a power of ten, or, where nothing could be measured, that."""
     if isinstance(value, str):
-        return Markup('<span title="{}">{}</span>').format(value, words(language)("not run"))
+        _ = words(language)
+        return Markup('<span title="{}">{}</span>').format(value, _("not run"))
     return scientific(value)
 
 

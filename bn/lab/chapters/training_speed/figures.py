@@ -170,7 +170,8 @@ def _alt(title: str, view: dict, labels: dict[str, str], language: str) -> str:
         if any(ended):
             part += " " + _("(diverged {seeds})").format(seeds=ratio(sum(ended), len(ended)))
         parts.append(part)
-    return f"{title}. {_('best validation accuracy')}: {_.listed(parts)}"
+    shown = _("best validation accuracy")
+    return f"{title}. {shown}: {_.listed(parts)}"
 
 
 # ---- Accuracy at each rate -------------------------------------------------------------------------
@@ -180,19 +181,19 @@ def _swept(tried: dict, language: str) -> tuple[Figure, str]:
     """Final accuracy at each rate: points for the seeds, a line through their means, a ring at the chosen rate."""
     _, rates = words(language), tried["rates"]
     labels = dict(zip(KINDS, views.best_names(language).values(), strict=True))
-    title = _("Accuracy at each rate")
+    title, ring = _("Accuracy at each rate"), _("chosen")
     with styled():
         axes = panel(title, language)
         for kind, label in labels.items():
             _at_rates(axes, tried, kind, label)
-        axes.plot([], [], "o", color=INK, markersize=10, fillstyle="none", label=_("chosen"))
+        axes.plot([], [], "o", color=INK, markersize=10, fillstyle="none", label=ring)
         axes.set(xscale="log", xlabel=_("learning rate"), ylabel=_("final validation accuracy"))
         axes.set_ylim(0, 1.12 * axes.dataLim.ymax)
         axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
         axes.xaxis.set_minor_locator(NullLocator())
         _legend(axes, language)
     chosen = [f"{label} {number(float(tried['chosen'][kind]))}" for kind, label in labels.items()]
-    return axes.figure, f"{title}. {_('chosen')}: {_.listed(chosen)}"
+    return axes.figure, f"{title}. {ring}: {_.listed(chosen)}"
 
 
 def _at_rates(axes: Axes, tried: dict, kind: str, label: str) -> None:

@@ -31,6 +31,11 @@ def test_every_number_of_the_grid_can_be_read(language):
             assert (light + 0.05) / (dark + 0.05) >= 4.5, text.get_text()
 
 
+PROVENANCE = {"version": "0", "commit": "0" * 10, "dirty": False, "code": "", "data_sha256": "", "devices": []}
+PROVENANCE |= {"versions": {}, "compiled": [], "seeds": [0], "runs": 1, "training_seconds": 0}
+PROVENANCE |= {"finished": "", "command": ""}
+
+
 def network(validation) -> dict:
     """One that ends at 90% on test images and follows two units that do nothing."""
     steps, seeds = [10 * k for k in range(51)], range(len(validation))
@@ -46,8 +51,8 @@ def network(validation) -> dict:
 
 
 def bare(text: str) -> str:
-    """The text without its isolates."""
-    return re.sub("[\u2066-\u2069]", "", text)
+    """The text without its isolates, and with ordinary spaces."""
+    return re.sub("[\u2066-\u2069]", "", text).replace("\xa0", " ")
 
 
 SOON, LATE, NEVER = [0.97] * 51, [0.2] * 30 + [0.97] * 21, [0.2] * 51
@@ -78,11 +83,6 @@ def test_the_table_of_settings_says_who_never_gets_there():
     ]
     assert cells[0][1:] == ["0.5, 0.01", "never (1/2)", "90.00 [90.00, 90.00]"]
     assert cells[1][2].startswith("170 [")
-
-
-PROVENANCE = {"version": "0", "commit": "0" * 10, "dirty": False, "code": "", "data_sha256": "", "devices": []}
-PROVENANCE |= {"versions": {}, "compiled": [], "seeds": [0], "runs": 1, "training_seconds": 0}
-PROVENANCE |= {"finished": "", "command": ""}
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

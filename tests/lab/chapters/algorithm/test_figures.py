@@ -13,6 +13,5 @@ def test_the_sigmoid_and_its_line_speak_both_languages(language):
     drawing = figures.sigmoid_regime({"measured": measured}, language)
     assert not drawing.trained and len(drawing.panels) == 2
     shown = " ".join([drawing.title, drawing.note, *(alt for _, alt in drawing.panels)])
-    assert re.findall(r"[\d.]+", re.sub("[\u2066-\u2069]", " ", drawing.title.replace("%", " ")))[:1] == ["98.4"]
-    assert "80.7%" in drawing.title and not re.search("[{}]", shown)
+    assert "98.4%" in drawing.title and "80.7%" in drawing.title and not re.search("[{}]", shown)
     assert bool(re.search("[\u0621-\u064a]", shown)) is (language == "ar")

@@ -1,0 +1,84 @@
+"""Errors of an ensemble by hand, what is estimated from them, and the paper's own numbers."""
+
+import numpy as np
+import pytest
+from made_up import OF_SECTION_4_2, check, check_waits_for_imagenet, values
+
+from bn.lab import paper
+from bn.lab.chapters.ensemble import EXPERIMENT
+from bn.lab.chapters.ensemble.record import arithmetic, errors
+
+NAN = np.nan
+CLAIMS = [claim for claim in OF_SECTION_4_2 if claim.experiment == "ensemble"]
+
+
+# ---- Errors --------------------------------------------------------------------------------------
+
+
+def test_errors_are_of_the_first_choice_and_of_the_first_five():
+    ranked = np.array([0.3, 0.25, 0.2, 0.1, 0.08, 0.05, 0.02])  # class 0 first, class 6 last
+    assert errors(np.stack([ranked] * 4), np.array([0, 1, 4, 5])) == [75, 25]
+    assert errors(ranked[None, ::-1], np.array([6])) == [0, 0]
+
+
+def test_a_network_that_predicts_nothing_errs_always():
+    probabilities = np.array([[0.9, 0.1], [NAN, NAN]])
+    assert errors(probabilities, np.array([0, 0])) == [50, 50]
+
+
+def test_errors_of_probabilities_by_hand():
+    """Right; right only in a tie that the other class wins; last of six alike; and no number at all."""
+    probabilities = np.array([[0.9, 0.1, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0], [1 / 6] * 6, [NAN] * 6])
+    assert errors(probabilities, np.array([0, 1, 5, 0])) == [75.0, 50.0]
+    assert errors(probabilities[:2], np.array([0, 1])) == [50.0, 0.0]
+    assert errors(probabilities[3:], np.array([0])) == [100.0, 100.0]
+
+
+def test_the_gains_of_six_networks_and_of_many_crops_by_hand():
+    one = [{"members": [[30.0, 9.0], [20.0, 5.0]], "ensemble": [18.0, 4.0]}] * 2
+    many = [
+        {"members": [[28.0, 8.0], [19.0, 5.0]], "ensemble": [16.0, 3.0]},
+        {"members": [[18.0, 8.0], [21.0, 7.0]], "ensemble": [17.0, 5.0]},
+    ]
+    record = {"crops": [1, 10], "errors": {"1": one, "10": many}}
+    assert values("ensemble-6-mean", record) == {"ensemble_gain": pytest.approx((3 + 1) / 2)}
+    assert values("multicrop", record) == {"crops_gain": pytest.approx((1.5 + 5.5) / 2)}
+    assert values("ensemble-result", record) == {"ensemble_top5": pytest.approx(4)}
+
+
+# ---- The paper's own numbers ---------------------------------------------------------------------
+
+
+def test_figure_4_is_typed_as_it_is_printed():
+    assert paper.FIGURE_4 == {"single": (25.2, 7.82), "multicrop": (21.99, 5.82), "ensemble": (20.1, 4.9)}
+
+
+def test_what_the_paper_says_of_its_figure_4():
+    parts = [np.array([[0.75, 0.25], [0.5, 0.5]], np.float32), np.array([[0.25, 0.75], [1, 0]], np.float32)]
+    found = arithmetic(iter(parts))
+    assert found["ensemble-steps"]["epochs"] == pytest.approx([149.86], abs=0.01)
+    assert found["healthy-margin"]["z"] == pytest.approx([1.2454], abs=1e-4)
+    assert found["single-crop"]["disagreement"] == pytest.approx([0], abs=1e-9)
+    assert found["ensemble-6-mean-is-probability"]["sum_error"] == [0]
+    parts[0][0, 0] = 0.77  # no probabilities: the mean of the two then sums to 1.01
+    found = arithmetic(parts)
+    assert found["ensemble-6-mean-is-probability"]["sum_error"] == pytest.approx([0.01], abs=1e-6)
+
+
+# ---- The claims ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_each_claim_can_be_judged_on_its_record(claim):
+    check(claim)
+
+
+def test_the_error_on_imagenet_waits_for_imagenet():
+    assert [claim.id for claim in CLAIMS if claim.scale] == ["ensemble-result"]
+    check_waits_for_imagenet("ensemble-result", "ensemble")
+
+
+def test_every_estimate_has_a_claim():
+    measured = set(arithmetic([np.ones((1, 1))]))
+    assert {claim.id for claim in CLAIMS} == set(EXPERIMENT.estimates) | measured
+    assert {claim.id for claim in CLAIMS if claim.exact} == measured

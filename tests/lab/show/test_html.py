@@ -1,0 +1,96 @@
+"""HTML by templates: whatever comes from a record is escaped, and each block has the direction of its language."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from bs4 import BeautifulSoup
+from markupsafe import Markup
+
+from bn.lab.show import html, pages, speech
+from bn.lab.store import claims, records
+
+SCRIPT = '<img src=x onerror="alert(1)">'
+
+
+def soup(shown) -> BeautifulSoup:
+    return BeautifulSoup(shown if isinstance(shown, str) else shown.data, "html.parser")
+
+
+def poisoned(value):
+    """A record whose every text carries a script, but for the names that programs look up."""
+    if isinstance(value, dict):
+        return {key: poisoned(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [poisoned(part) for part in value]
+    return f"{value} {SCRIPT}" if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_what_stands_in_a_record_is_never_html(language):
+    record = records.deciding("algorithm")
+    record = record | {"provenance": poisoned(record["provenance"])}
+    shown = html.errors(record, ["alg1-transform"], language)
+    assert "<img" not in shown.data and "onerror" in soup(shown).get_text()
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_cells_titles_and_notes_are_escaped_and_markup_is_not(language):
+    record = records.deciding("algorithm")
+    cells = [[SCRIPT, Markup("{}<br>{}").format("a", SCRIPT)]]
+    shown = html.table([SCRIPT], cells, record, language, title=SCRIPT, note=SCRIPT)
+    assert "<img" not in shown.data and len(soup(shown).select("td br")) == 1
+    assert "<img" not in html.text(SCRIPT, language, small=SCRIPT).data
+
+
+def test_a_block_has_its_language_and_direction():
+    for language, direction in (("en", "ltr"), ("ar", "rtl")):
+        block = soup(html.text("x", language)).div
+        assert (block["class"], block["lang"], block["dir"]) == (["bn"], language, direction)
+
+
+def test_a_table_without_a_record_has_no_strip():
+    assert not soup(html.table(["a"], [["b"]], None, "en")).select(".bn-provenance")
+    assert soup(html.table(["a"], [["b"]], records.deciding("algorithm"), "en")).select(".bn-provenance")
+
+
+def test_a_card_says_claim_value_interval_limit_and_verdict():
+    record = records.deciding("training_speed")
+    text = soup(html.cards(record, ["bnx5-14x"], "en")).get_text(" ").translate(dict.fromkeys(range(0x2066, 0x206A)))
+    text = " ".join(text.split())
+    claim = claims.ledger()["bnx5-14x"]
+    assert claim.claim in text and f"section {claim.section}" in text
+    assert "times fewer steps: 3.84 [3.51, 4.13] (≥ 3)" in text
+    assert "MNIST, 1,000 steps, 5 seeds" in text and "reproduced at smaller scale" in text
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 11])
+def test_steps_and_seeds_agree_with_their_count(n):
+    assert speech.seeds(n, "en").endswith(" seed" if n == 1 else " seeds")
+    record = records.deciding("activations")
+    asked = record["asked"] | {"seeds": list(range(n)), "steps": n}
+    text = speech.size(record | {"asked": asked, "papers_own_size": False}, "en")
+    assert f"{n}\u2069 step{'s' * (n > 1)}, " in text and f"{n}\u2069 seed{'s' * (n > 1)}." in text
+
+
+def test_an_estimate_can_only_be_said_in_a_known_form():
+    record = records.deciding("activations")
+    verdict = pages.judged(claims.ledger()["fig1a-accuracy"])
+    claim = replace(verdict.claim, found="{steps_ratio:loudly}")
+    with pytest.raises(ValueError, match=r"an estimate can be said as .*'signed'.*, not as 'loudly'"):
+        speech.found(replace(verdict, claim=claim), record, "en")
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_ledger_has_a_row_for_every_claim_of_the_paper_and_none_for_targets(language):
+    rows = soup(pages.ledger(language)).select("tbody tr")
+    wanted = [f"claim-{claim.id}" for claim in claims.ledger().values() if claim.kind != "target"]
+    assert [row["id"] for row in rows] == wanted
+    counted = sum(int(item.b.get_text()) for item in soup(pages.tally(language)).select("li"))
+    assert counted == len(wanted)
+
+
+def test_a_part_of_a_page_is_drawn_from_the_record_that_decides():
+    shown = soup(pages.part("en", "figure", "activations", "figure1"))
+    assert len(shown.select(".bn-panels svg")) == 3
+    assert json.dumps(records.deciding("activations")["asked"]["seeds"])[1:-1] in shown.get_text()
