@@ -8,6 +8,7 @@ bn.lab prints, `claims.po` the ledger's page and all claims, the others a page e
 
 import argparse
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from assemble import BOOK, NOTEBOOKS, assemble, jupyter_book
@@ -20,12 +21,13 @@ from bn.lab.store import claims
 LAB = BOOK.parent / "bn" / "lab"
 ARABIC = BOOK / "locale" / "ar" / "LC_MESSAGES"
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+EPOCH = datetime.fromtimestamp(0, UTC)
 METHODS = [("**/templates/**.html", "jinja2"), ("**.py", "python")]
 
 
 def of_programs() -> Catalog:
     """What bn.lab says: gettext's calls in its modules and templates, each with its file."""
-    found = Catalog(charset="utf-8")
+    found = Catalog(charset="utf-8", creation_date=EPOCH)  # so that only a new sentence changes a catalogue
     for file, _, message, _, _ in sorted(extract_from_dir(LAB, METHODS, keywords=KEYWORDS), key=lambda row: row[:2]):
         found.add(message, locations=[((LAB / file).relative_to(BOOK.parent).as_posix(), 1)])
     return found

@@ -148,7 +148,7 @@ def provenance(record: dict, language: str) -> dict:
 
 def _seed_list(seeds: list[int], language: str) -> str:
     _ = words(language)
-    return _("seeds: {list}").format(list=numbers.isolated(", ".join(map(str, seeds))))
+    return _("seeds: {list}").format(list=_.listed([left_to_right(seed) for seed in seeds]))
 
 
 def _core_seconds(p: dict, language: str) -> str:
