@@ -1,6 +1,6 @@
 """Triton kernels: Batch Normalization forward and backward, with ReLU and a residual fused in.
 
-A tensor is seen as (N, C, S): N examples, C channels, S places; `bn.launch` says how. Two schedules:
+A tensor is seen as (N, C, S): N examples, C channels, S spatial positions; `bn.launch` says how. Two schedules:
 
 - *resident*: a program keeps all the values of its channels in registers and reads them once. For small inputs.
 - *window*: the first phase reduces slices of a channel block, the second normalises the same slices `LAG` channel

@@ -18,7 +18,7 @@ FEW = 16 * 2**20  # below this many values tasks are a quarter as long, so that 
 
 
 class View(NamedTuple):
-    """A dense tensor as (N, C, S), with the places next to each other, or, where S is 1, the channels."""
+    """A dense tensor as (N, C, S), with the positions next to each other, or, where S is 1, the channels."""
 
     N: int
     C: int
@@ -44,12 +44,12 @@ def like(tensor, x):
 
 def view(x) -> View:
     """The view of a dense tensor (N, C, *)."""
-    N, C, places = x.shape[0], x.shape[1], math.prod(x.shape[2:])
-    if places > 1 and C > 1 and not x.movedim(1, -1).is_contiguous():
-        return View(N, C, places, C * places, places)
+    N, C, positions = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    if positions > 1 and C > 1 and not x.movedim(1, -1).is_contiguous():
+        return View(N, C, positions, C * positions, positions)
     if C == 1:
-        return View(1, 1, N * places, N * places, N * places)
-    return View(N * places, C, 1, C, 1)
+        return View(1, 1, N * positions, N * positions, N * positions)
+    return View(N * positions, C, 1, C, 1)
 
 
 def training(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu, y, mean, rstd, bits):
@@ -126,7 +126,7 @@ def _splits(v: View, block_c: int) -> int:
 
 
 def _block(v: View, bits) -> tuple[int, int]:
-    """Channels and places of a tile: the most places of which at most an eighth are beyond the edge."""
+    """Channels and positions of a tile: the most positions of which at most an eighth are beyond the edge."""
     if v.S == 1:
         return min(32, _power(v.C)), 1
     examples = max(min(_power(v.N), 8), 8 if bits is not None else 1)

@@ -6,7 +6,7 @@ respect to `v` is called `dv`. Everything is dimensionless. Source: Ioffe and Sz
 1502.03167, sections 3, 3.1 and 3.2.
 
 An input is (m, d), m examples of d features, or (N, C, *), N examples of C feature maps. A feature map is
-one feature seen at every place: section 3.2 takes its statistics over a mini-batch of m' = N * places rows.
+one feature seen at every position: section 3.2 takes its statistics over a mini-batch of m' = N * positions rows.
 """
 
 import math
@@ -159,8 +159,8 @@ def _rows(name, x):
     x = _float64(name, x)
     if x.ndim < 2:
         raise ValueError(f"{name} must have shape (m, d) or (N, C, *), but its shape is {x.shape}")
-    m, d, places = x.shape[0], x.shape[1], math.prod(x.shape[2:])
-    return np.moveaxis(x, 1, -1).reshape(m * places, d)
+    m, d, positions = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    return np.moveaxis(x, 1, -1).reshape(m * positions, d)
 
 
 def _like(rows, shape):

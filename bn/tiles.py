@@ -1,6 +1,6 @@
 """The pieces of a tensor that a Triton program works on: loading, storing and summing them.
 
-A tensor is seen as `view` = (N, C, S, stride_n, stride_c): N examples, C channels, S places next to each other. A
+A tensor is seen as `view` = (N, C, S, stride_n, stride_c): N examples, C channels, S positions next to each other. A
 tile of it has `size` = (BLOCK_N, BLOCK_C, BLOCK_S) values; `index` counts the tiles of channel block `block`, those
 of the same examples first. All functions are inlined into the kernels of `bn.kernels`. Offsets have 64 bits.
 """
@@ -10,7 +10,7 @@ import triton.language as tl
 
 
 @triton.jit
-def places(index, block, view, size: tl.constexpr):
+def positions(index, block, view, size: tl.constexpr):
     """Example, channel and place of each value of a tile, on three axes, and which of them exist."""
     N, C, S, _, _ = view
     BLOCK_N: tl.constexpr = size[0]
@@ -32,7 +32,7 @@ def offsets_of(n, c, s, view):
 @triton.jit
 def tile_at(index, block, view, size: tl.constexpr):
     """Where the values of a tile lie, and which of them exist."""
-    n, c, s, inside = places(index, block, view, size)
+    n, c, s, inside = positions(index, block, view, size)
     return offsets_of(n, c, s, view), inside
 
 
@@ -60,7 +60,7 @@ def store(pointer, tile, values):
 
 @triton.jit
 def total(values):
-    """Sum over examples and places, (BLOCK_C,)."""
+    """Sum over examples and positions, (BLOCK_C,)."""
     return tl.sum(tl.sum(values, 2), 0)
 
 
@@ -141,6 +141,6 @@ def store_bits(bits, passed, index, block, view, size: tl.constexpr):
 @triton.jit
 def load_bits(bits, index, block, view, size: tl.constexpr):
     """Whether each value of a tile passed."""
-    n, c, s, inside = places(index, block, view, size)
+    n, c, s, inside = positions(index, block, view, size)
     packed = tl.load(bits + offsets_of(n // 8, c, s, view), mask=inside, other=0).to(tl.int32)
     return ((packed >> (n % 8)) & 1) != 0

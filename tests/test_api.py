@@ -11,7 +11,8 @@ import polib
 import pytest
 from bs4 import BeautifulSoup
 from sphinx.errors import ExtensionError
-from test_book import build, extracted
+from test_book import build
+from test_translation import extracted
 
 import bn
 

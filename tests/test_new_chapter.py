@@ -154,7 +154,7 @@ def add(project: Path) -> None:
     make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     cells = [make[kind](source, id=f"cell-{k}") for k, (kind, source) in enumerate(CELLS)]
     cells[1].metadata["tags"] = ["parameters"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), project / "notebooks" / f"{PAGE}.ipynb")
     contents = project / "book" / "_toc.yml"
     line = "      - file: 11_kernels\n"
@@ -178,7 +178,7 @@ def call(project: Path, *command: object) -> str:
 
 @functools.cache
 def project() -> Path:
-    """The copy with the added chapter, its notebook run in both languages, its record committed, both editions built."""
+    """The copy with the added chapter, its notebook run in both languages, its record kept, both editions built."""
     build()  # the other notebooks of the copy are those that the tests of the book have run
     copy = Path(tempfile.mkdtemp()) / "project"
     for name in KEPT:

@@ -57,7 +57,7 @@ def merge(pots: Path, folder: Path = ARABIC) -> None:
     """Merge new and changed sentences into the catalogues of a folder, where a translator finds them."""
     for template in sorted(pots.glob("*.pot")):
         path = folder / f"{template.stem}.po"
-        catalogue = _read(path, "ar") if path.exists() else Catalog(locale="ar", charset="utf-8")
+        catalogue = _read(path if path.exists() else ARABIC / "lab.po", "ar")  # a new one takes the header of that
         catalogue.update(_read(template))
         catalogue.obsolete.clear()
         _tidy(catalogue)

@@ -23,6 +23,7 @@ from bn.lab import paths
 
 CATALOGUES = ("lab", "claims")  # what programs print, and the ledger with its claims
 _LRI, _PDI = "\u2066", "\u2069"
+_ARABIC = {",": "،", ";": "؛"}
 
 
 def N_(message: str) -> str:
@@ -49,9 +50,9 @@ class Words:
         """The sentence for a count of `n`, which agrees with it: Arabic has six forms."""
         return _isolated(self._found.ngettext(one, many, n))
 
-    def listed(self, items: list[str]) -> str:
-        """Items in a row, with the comma of the language."""
-        return ("، " if self.language == "ar" else ", ").join(items)
+    def listed(self, items: list[str], sign: str = ",") -> str:
+        """Items in a row, with the comma or the semicolon of the language."""
+        return f"{_ARABIC[sign] if self.language == 'ar' else sign} ".join(items)
 
 
 @cache

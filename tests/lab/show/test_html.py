@@ -1,6 +1,5 @@
 """HTML by templates: whatever comes from a record is escaped, and each block has the direction of its language."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -93,4 +92,5 @@ def test_the_ledger_has_a_row_for_every_claim_of_the_paper_and_none_for_targets(
 def test_a_part_of_a_page_is_drawn_from_the_record_that_decides():
     shown = soup(pages.part("en", "figure", "activations", "figure1"))
     assert len(shown.select(".bn-panels svg")) == 3
-    assert json.dumps(records.deciding("activations")["asked"]["seeds"])[1:-1] in shown.get_text()
+    seeds = records.deciding("activations")["asked"]["seeds"]
+    assert ", ".join(f"\u2066{seed}\u2069" for seed in seeds) in shown.get_text()

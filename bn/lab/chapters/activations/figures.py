@@ -226,7 +226,7 @@ def settings(record: dict, language: str) -> HTML:
     for part, setting in SETTINGS.items():
         for name in NETWORKS:
             network = record[part][name]
-            at = f"{number(network['learning_rate'])}, {number(network['weight_std'])}"
+            at = _.listed([number(network["learning_rate"]), number(network["weight_std"])])
             accuracy = statistics.mean([100 * final(seed) for seed in network["test"]])
             cells = [at, _steps(network, language), numbers.with_interval(accuracy, 2)]
             rows.append([f"{_(NAMES[name])} ({_(setting)})", *cells])

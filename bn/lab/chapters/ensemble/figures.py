@@ -206,7 +206,7 @@ def _alt(names: list[str], errors: np.ndarray, language: str) -> str:
     """The mean error of each network, or in words how many of its seeds diverged."""
     shown = [seeds.diverged(np.isnan(values), language) or percent(values.mean() / 100, 2) for values in errors]
     names = [words(language).listed(name.split("\n")) for name in names]
-    return "; ".join(f"{name} {error}" for name, error in zip(names, shown, strict=True))
+    return words(language).listed([f"{name} {error}" for name, error in zip(names, shown, strict=True)], ";")
 
 
 def _gain_title(record: dict, language: str) -> str:

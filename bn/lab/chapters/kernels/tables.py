@@ -3,7 +3,7 @@
 import math
 
 from IPython.display import HTML
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bn.lab.chapters.kernels.cases import TENSOR_PASSES
 from bn.lab.chapters.kernels.estimates import judged_by
@@ -68,12 +68,13 @@ def floors(language: str) -> HTML:
         _("One pass: forward, backward"),
         _("torch, one by one: forward, backward"),
     ]
-    return html.table(head, [_floor(operation) for operation in OPERATIONS], None, language)
+    return html.table(head, [_floor(operation, language) for operation in OPERATIONS], None, language)
 
 
-def _floor(operation: str) -> list[str]:
+def _floor(operation: str, language: str) -> list[str]:
     counts = [TENSOR_PASSES[way][operation] for way in ("two", "one", "eager")]
-    return [left_to_right(OPERATIONS[operation]), *(", ".join(left_to_right(f"{n}T") for n in pair) for pair in counts)]
+    pairs = [words(language).listed([left_to_right(f"{n}T") for n in pair]) for pair in counts]
+    return [left_to_right(OPERATIONS[operation]), *pairs]
 
 
 def precision(record: dict, language: str) -> HTML:
@@ -94,19 +95,19 @@ def step(record: dict, language: str) -> HTML:
         return html.text(_("not run") + ": " + isolated(result["not_run"]), language)
     head = [_("Network"), _("torch, ms a step"), _("bn.convert, ms a step"), _("torch / bn")]
     head += [_("First and last loss, torch"), _("First and last loss, bn"), _("Largest difference")]
-    return html.table(head, [_step(result)], record, language)
+    return html.table(head, [_step(result, language)], record, language)
 
 
-def _step(result: dict) -> list[str]:
+def _step(result: dict, language: str) -> list[str]:
     losses, times = result["losses"], result["step_ms"]
     apart = max(abs(a - b) for a, b in zip(losses["torch"], losses["bn"], strict=True))
     network = left_to_right("{network}, {batch}×3×{width}², {type}".format(**result))
-    ends = [", ".join(left_to_right(f"{losses[side][k]:.3f}") for k in (0, -1)) for side in ("torch", "bn")]
+    ends = [[left_to_right(f"{losses[side][k]:.3f}") for k in (0, -1)] for side in ("torch", "bn")]
     return [
         network,
         *(_spread(times[side]) for side in ("torch", "bn")),
         _spread(result["ratio"]),
-        *ends,
+        *map(words(language).listed, ends),
         number(apart),
     ]
 
@@ -151,7 +152,7 @@ def _speeds(candidates: dict[str, dict]) -> list[str]:
 def _errors(candidate: dict, language: str) -> str:
     if "error" not in candidate:
         return _error(candidate.get("not_run", ""), language)
-    return Markup(", ").join(_error(candidate["error"][name], language) for name in ("y", "dx"))
+    return Markup(words(language).listed([escape(_error(candidate["error"][k], language)) for k in ("y", "dx")]))
 
 
 def _error(value: float | str, language: str) -> str:
