@@ -16,7 +16,7 @@ CHAPTERS = glob_wildcards("bn/lab/chapters/{name,[^/.]+}/__init__.py").name
 NOTEBOOKS = [n for n in glob_wildcards("notebooks/{name,[0-9][0-9]_[^/.]+}.ipynb").name if n[3:] in CHAPTERS]
 PARAMETERS = {"scale": "cpu"} | {k: config[k] for k in ("scale", "dataset", "seeds", "steps") if k in config}
 PACKAGE = [f for kind in ("py", "mplstyle", "html") for f in glob(f"bn/**/*.{kind}", recursive=True)]
-EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.json", recursive=True)
+EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.*", recursive=True)
 WORDS = [f"book/locale/ar/LC_MESSAGES/{name}.po" for name in ("lab", "claims")]
 PAGES = [f for f in glob("book/**/*.*", recursive=True) if not f.endswith((".mo", ".pyc", ".yml", ".json"))]
 PAGES += ["book/_config.yml", "book/_config.ar.yml", "book/_toc.yml"]

@@ -11,7 +11,7 @@ import triton.language as tl
 
 @triton.jit
 def positions(index, block, view, size: tl.constexpr):
-    """Example, channel and place of each value of a tile, on three axes, and which of them exist."""
+    """Example, channel and position of each value of a tile, on three axes, and which of them exist."""
     N, C, S, _, _ = view
     BLOCK_N: tl.constexpr = size[0]
     BLOCK_C: tl.constexpr = size[1]

@@ -21,7 +21,7 @@ from test_book import ROOT, SMOKE, snakemake
 from bn.lab import registry
 from bn.lab.spec import ParameterError
 
-NOTEBOOKS = list(registry.notebooks().values())
+NOTEBOOKS = [registry.notebook(name) for name in registry.names()]
 TINY = {"scale": "smoke", "dataset": "digits"}
 STARTED = time.time()  # before any notebook of this session
 ARABIC = re.compile("[\u0621-\u064a]{2,}")

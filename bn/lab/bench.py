@@ -11,10 +11,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import harmonic_mean, median
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ from bn.lab.data import datasets
 from bn.lab.data.datasets import Data
 from bn.lab.spec import SCALES
 from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
-from bn.lab.train.replicas import Replica, Setting, Trainer
+from bn.lab.train.replicas import Setting, Trainer
 
 SEEDS, BATCH, RATE, STD = 5, paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained; more seeds at once cost less each
 ROUNDS, STEPS = 9, 250  # STEPS of the trainer, SEEDS times as many of the plain loop: the same work, seconds a round
@@ -67,9 +67,8 @@ def training() -> None:
     """Print the speed of the trainer beside that of the plain loop, for each network and for both together."""
     torch.set_num_threads(1)
     data = datasets.load(datasets.resolve("auto"))
-    replicas = [Replica(seed, RATE, STD) for seed in range(SEEDS)]
     settings = {n: Setting(n, data.name, paper.MNIST_STEPS, 1_000, BATCH, RATE, STD) for n in ("plain", "bn")}
-    trainers = {name: Trainer(setting, replicas, data) for name, setting in settings.items()}
+    trainers = {name: Trainer([(setting, seed) for seed in range(SEEDS)], data) for name, setting in settings.items()}
     loops = {name: plain_loop(name == "bn", data) for name in settings}
     for advance in (*(trainer.advance for trainer in trainers.values()), *loops.values()):
         speed(advance, 50, 1)  # compiles, and warms the caches
@@ -78,7 +77,7 @@ def training() -> None:
         ours = {name: speed(trainers[name].advance, STEPS, SEEDS) for name in settings}
         theirs = {name: speed(loops[name], STEPS * SEEDS, 1) for name in settings}
         rounds.append({name: (ours[name], theirs[name]) for name in settings})
-        rounds[-1]["both"] = (_together(ours.values()), _together(theirs.values()))
+        rounds[-1]["both"] = (harmonic_mean(ours.values()), harmonic_mean(theirs.values()))  # a step of each in turn
     compiled = "compiled" if trainers["bn"].compiled else "not compiled"
     print(f"Figure 1 on {data.name}, {SEEDS} seeds, batch {BATCH}, one thread, {compiled}, {ROUNDS} rounds")
     print(f"{'net-steps per core second':27}{'bn.lab':>9}{'torch.nn loop':>15}{'ratio':>8}  (range)")
@@ -87,11 +86,6 @@ def training() -> None:
         ours, theirs = (median(r[name][side] for r in rounds) for side in (0, 1))
         spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{name:27}{ours:9,.0f}{theirs:15,.0f}{median(ratios):8.2f}  {spread}")
-
-
-def _together(speeds: Collection[float]) -> float:
-    """Net-steps per second of a training that takes one step of each network in turn: the harmonic mean."""
-    return len(speeds) / sum(1 / speed for speed in speeds)
 
 
 def book(scale: str) -> None:

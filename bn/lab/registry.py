@@ -33,19 +33,30 @@ class Experiment:
 
 
 @cache
-def notebooks() -> dict[str, Path]:
-    """The notebook of each chapter by the chapter's name, in the order of the book."""
-    files = sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    chapters = Path(__file__).parent / "chapters"
-    return {file.stem[3:]: file for file in files if (chapters / file.stem[3:] / "__init__.py").exists()}
+def names() -> tuple[str, ...]:
+    """All chapters that have a folder, in the order of their notebooks."""
+    order = [file.stem[3:] for file in sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    folders = sorted(file.parent.name for file in (Path(__file__).parent / "chapters").glob("*/__init__.py"))
+    return tuple(sorted(folders, key=lambda name: order.index(name) if name in order else len(order)))
+
+
+def notebook(name: str) -> Path:
+    """The notebook of one chapter. Raises LookupError where there is not just one."""
+    files = sorted((paths.ROOT / "notebooks").glob(f"[0-9][0-9]_{name}.ipynb"))
+    if len(files) != 1:
+        raise LookupError(f"chapter {name!r} must have one notebook, notebooks/NN_{name}.ipynb, but has {len(files)}")
+    return files[0]
 
 
 @cache
 def experiment(name: str) -> Experiment:
     """The experiment of one chapter. Raises KeyError for a name that no chapter has."""
-    if name not in notebooks():
-        raise KeyError(f"no chapter is called {name!r}; there are {', '.join(notebooks())}")
-    return importlib.import_module(f"bn.lab.chapters.{name}").EXPERIMENT
+    if name not in names():
+        raise KeyError(f"no chapter is called {name!r}; there are {', '.join(names())}")
+    module = importlib.import_module(f"bn.lab.chapters.{name}")
+    if not isinstance(getattr(module, "EXPERIMENT", None), Experiment):
+        raise TypeError(f"{module.__file__} must define EXPERIMENT, an Experiment: see bn.lab.registry")
+    return module.EXPERIMENT
 
 
 def figures(name: str) -> ModuleType:
@@ -55,4 +66,4 @@ def figures(name: str) -> ModuleType:
 
 def experiments() -> dict[str, Experiment]:
     """All of them by name, in the order of the book."""
-    return {name: experiment(name) for name in notebooks()}
+    return {name: experiment(name) for name in names()}

@@ -21,12 +21,12 @@ class ParameterError(ValueError):
 class Spec:
     """The parameters that every notebook has. Raises ParameterError with one sentence.
 
-    A chapter's own class says which data sets there are and, for each scale and data set, a size: something that has
-    `steps` and `seeds`, from which both are taken where they are not given.
+    A chapter's own class has `sizes`: for each scale and data set that go together, something that has `steps` and
+    `seeds`, from which both are taken where they are not given; `resolved()`, the data set that the asked one stands
+    for, `auto` among them; and `papers_own_size`, whether it asks an experiment of the paper at the paper's own size.
     """
 
-    sizes: ClassVar[dict] = {}
-    datasets: ClassVar[tuple[str, ...]] = ()
+    sizes: ClassVar[dict]
 
     scale: str = "cpu"
     dataset: str = "auto"
@@ -37,7 +37,7 @@ class Spec:
     def __post_init__(self) -> None:
         one_of("scale", self.scale, SCALES)
         one_of("language", self.language, LANGUAGES)
-        one_of("dataset", self.dataset, ("auto", *self.datasets))
+        one_of("dataset", self.dataset, ("auto", *dict.fromkeys(dataset for _, dataset in self.sizes)))
         if self.steps is not None:
             whole("steps", self.steps, 1)
         self._set(dataset=self.resolved())
@@ -45,19 +45,10 @@ class Spec:
             raise ParameterError(self.no_size())
         self._set(seeds=_seeds(self.seeds, self.size.seeds), steps=self.steps or self.default_steps())
 
-    def resolved(self) -> str:
-        """The data set that the asked one stands for, `auto` among them."""
-        return self.dataset
-
     def no_size(self) -> str:
         """Why there is no such data set at this scale, and what to do."""
         allowed = [dataset for scale, dataset in self.sizes if scale == self.scale]
         return f"at scale '{self.scale}' the data set must be one of {', '.join(allowed)}, but it is {self.dataset}"
-
-    @property
-    def papers_own_size(self) -> bool:
-        """Whether this is an experiment of the paper at the paper's own size."""
-        return False
 
     def default_steps(self) -> int:
         """The scale's own number of steps."""

@@ -57,11 +57,19 @@ def merge(pots: Path, folder: Path = ARABIC) -> None:
     """Merge new and changed sentences into the catalogues of a folder, where a translator finds them."""
     for template in sorted(pots.glob("*.pot")):
         path = folder / f"{template.stem}.po"
-        catalogue = _read(path if path.exists() else ARABIC / "lab.po", "ar")  # a new one takes the header of that
+        catalogue = _read(path, "ar") if path.exists() else _empty()
         catalogue.update(_read(template))
         catalogue.obsolete.clear()
         _tidy(catalogue)
         _write(path, catalogue)
+
+
+def _empty() -> Catalog:
+    """A catalogue of one header, that of lab.po: Babel's own has the plurals of Arabic in another order."""
+    catalogue = _read(ARABIC / "lab.po", "ar")
+    for message in [message for message in catalogue if message.id]:
+        catalogue.delete(message.id)
+    return catalogue
 
 
 def _tidy(catalogue: Catalog) -> None:

@@ -11,7 +11,7 @@ class Lab(SphinxDirective):
     optional_arguments = 2
 
     def run(self) -> list[nodes.Node]:
-        if self.env.app.builder.name == "gettext":  # its words are translated in bn.lab, not in catalogues
+        if self.env.app.builder.name == "gettext":  # its words are in lab.po and claims.po
             return []
         from bn.lab.show import pages
 

@@ -1,5 +1,8 @@
 """Chapters are found by their folders, each under one name everywhere."""
 
+import importlib
+import types
+
 import pytest
 
 from bn.lab import paths, registry
@@ -11,8 +14,28 @@ NAMES = {path.parent.name for path in CHAPTERS.glob("*/__init__.py")}
 
 def test_every_folder_has_its_notebook_and_every_notebook_its_folder():
     files = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
-    assert [path.stem[3:] for path in files] == list(registry.notebooks())
-    assert set(registry.notebooks()) == NAMES
+    assert [registry.notebook(name) for name in registry.names()] == files
+    assert set(registry.names()) == NAMES
+
+
+def test_a_chapter_must_have_one_notebook(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(
+        LookupError, match=r"chapter 'inception' must have one notebook, .*NN_inception.ipynb, but has 0"
+    ):
+        registry.notebook("inception")
+    for number in ("07", "08"):
+        (tmp_path / "notebooks" / f"{number}_inception.ipynb").touch()
+    with pytest.raises(LookupError, match="has 2"):
+        registry.notebook("inception")
+
+
+def test_a_folder_without_an_experiment_is_named(monkeypatch):
+    monkeypatch.setattr(importlib, "import_module", lambda name: types.SimpleNamespace(__file__=f"{name}.py"))
+    registry.experiment.cache_clear()
+    with pytest.raises(TypeError, match=r"bn.lab.chapters.inception.py must define EXPERIMENT, an Experiment"):
+        registry.experiment("inception")
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

@@ -120,7 +120,7 @@ def test_what_is_asked_reaches_the_training():
     assert (setting.network, setting.batch, setting.learning_rate, setting.weight_std) == ("plain", 32, 2, 0.3)
     assert (setting.steps, setting.every) == (500, 5)
     assert spec.setting("plain", 7, 1.0, 0.1).every == 1
-    assert spec.cells() == [(1.0, 0.1), (2.0, 0.1)]
+    assert (spec.rates, spec.weight_stds) == ((1.0, 2.0), (0.1,))
     assert Activations(dataset="digits", unit=99, batch=1_257).unit == 99
 
 

@@ -17,7 +17,7 @@ from bn.lab.train.loop import TrainingError
 def main() -> None:
     """Train what is missing of one chapter's networks and write its record to runs/records."""
     parser = argparse.ArgumentParser(prog="python -m bn.lab.chapters", description=main.__doc__)
-    parser.add_argument("experiment", choices=registry.notebooks())
+    parser.add_argument("experiment", choices=registry.names())
     parser.add_argument("--scale", default="cpu")
     parser.add_argument("--dataset", default="auto")
     options = parser.parse_args()

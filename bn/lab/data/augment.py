@@ -22,10 +22,10 @@ _SCALES = (8, 9, 10, 11)  # sevenths: GoogLeNet's 256, 288, 320 and 352 pixels f
 COUNTS = (1, 10, 144)  # crops of an image in testing: a prediction costs as many forward passes
 
 
-def augment(x: Tensor, generator: torch.Generator, strength: float = 0.5) -> Tensor:
-    """Photographs moved by up to an eighth of their side, mirrored, and distorted in light and colour."""
-    x = random_flip(random_crop(x, generator, min(x.shape[-2:]) // 8), generator)
-    return distort(x, generator, strength)
+def augment(x: Tensor, generator: torch.Generator, strength: float = 0.5, mirrored: bool = True) -> Tensor:
+    """Images moved by up to an eighth of their side, mirrored or not, and distorted in light and colour."""
+    x = random_crop(x, generator, min(x.shape[-2:]) // 8)
+    return distort(random_flip(x, generator) if mirrored else x, generator, strength)
 
 
 def random_crop(x: Tensor, generator: torch.Generator, padding: int) -> Tensor:
@@ -77,8 +77,10 @@ def adjust(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) 
     return values.round().clamp(0, 255).to(torch.uint8)
 
 
-def crops(x: Tensor, count: int = 1, size: int | None = None) -> Iterator[Tensor]:
+def crops(x: Tensor, count: int = 1) -> Iterator[Tensor]:
     """The batch `count` times, each time another crop (m, channels, size, size), for a mean of the predictions.
+
+    `size` is the shorter side of the images. One crop exists at a time; `torch.cat` puts them together.
 
     - 1: the centre of the image as it is.
     - 10: the centre square, scaled to 8/7 of `size` (256 pixels for 224); its four corners and its centre, each
@@ -87,24 +89,18 @@ def crops(x: Tensor, count: int = 1, size: int | None = None) -> Iterator[Tensor
       `size`; of each scale the squares at both ends and in the middle of the longer side; of each square four
       corners, the centre, and the whole square scaled to `size`; and the mirror images: 4 × 3 × 6 × 2. A square
       image has its three squares in one position, so each of 48 different crops then comes three times.
-
-    `size` is the shorter side where it is not given. One crop exists at a time; `torch.cat` puts them together.
     """
     _check(x)
-    shorter = min(x.shape[-2:])
-    size = shorter if size is None else size
     if type(count) is not int or count not in COUNTS:
         raise ValueError(f"count must be one of {', '.join(map(str, COUNTS))}, but it is {count!r}")
-    if type(size) is not int or not 1 <= size <= shorter:
-        raise ValueError(f"size must be a whole number from 1 to {shorter}, the shorter side, but it is {size!r}")
+    size, centre = min(x.shape[-2:]), _squares(x)[1]
     if count == 1:
-        return iter([_corners_and_centre(x, size)[-1]])
-    views = _ten(x, size) if count == 10 else _one_hundred_and_forty_four(x, size)
+        return iter([centre])
+    if count == 10:
+        views = _corners_and_centre(scaled(centre, round(size * _SCALES[0] / 7)), size)
+    else:
+        views = _one_hundred_and_forty_four(x, size)
     return (mirrored for view in views for mirrored in (view, view.flip(-1)))
-
-
-def _ten(x: Tensor, size: int) -> Iterator[Tensor]:
-    yield from _corners_and_centre(scaled(_squares(x)[1], round(size * _SCALES[0] / 7)), size)
 
 
 def _one_hundred_and_forty_four(x: Tensor, size: int) -> Iterator[Tensor]:

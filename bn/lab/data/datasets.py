@@ -18,16 +18,12 @@ import torch
 from bn.lab import paths
 
 TRAINING_IMAGES = {"digits": 1_257, "mnist": 55_000}  # no mini-batch can be larger
-NAMES = tuple(TRAINING_IMAGES)
 _INK = 0.4  # of an enlarged digit's full shade: the binary image has about as much ink as the 8×8 one
 _HALF = 127  # of MNIST's 255 shades: what is darker is ink
 _HELD_OUT = 180, 360  # validation and test images of digits, a tenth and a fifth: an accuracy in steps of 0.3 points
 _MNIST_VALIDATION = 5_000  # the last training images: an accuracy of 98% is known to 0.2 points, one standard error
 MNIST_FILES = {  # uncompressed bytes, SHA-256
-    "train-images-idx3-ubyte": (
-        47_040_016,
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
+    "train-images-idx3-ubyte": (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     "train-labels-idx1-ubyte": (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     "t10k-images-idx3-ubyte": (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     "t10k-labels-idx1-ubyte": (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
@@ -39,7 +35,7 @@ class DataError(Exception):
 
 
 class Split(NamedTuple):
-    """Images `x` and labels `y`, (n,) int64. Of a `Data`, x is binary, (n, 784) uint8 in {0, 1}."""
+    """Images `x` and labels `y`, (n,) int64."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -47,13 +43,24 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """One data set in three disjoint parts, with the SHA-256 of its pixels and labels."""
+    """One data set in three disjoint parts, x (n, 784) uint8 in {0, 1}, with the SHA-256 of its pixels and labels."""
 
     name: str
     train: Split
     validation: Split
     test: Split
     checksum: str
+
+
+@dataclass(frozen=True)
+class Images(Data):
+    """A data set for the networks of section 4.2: x (n, channels, size, size) uint8 from 0 to 255.
+
+    `classes` are the names of the labels. The checksum of a folder of photographs is that of its size in pixels and of
+    the path, label and length of each file.
+    """
+
+    classes: tuple[str, ...]
 
 
 def resolve(name: str) -> str:
@@ -93,7 +100,22 @@ def checksum(splits: list[Split]) -> str:
 def check_mnist() -> None:
     """Raise DataError with one sentence if a file of MNIST is absent, cut short or altered."""
     for name, (size, digest) in MNIST_FILES.items():
-        _check(_raw(name), size, digest)
+        path = _raw(name)
+        if not path.exists():
+            raise DataError(
+                f"MNIST is not in the data folder: there is no {path}. "
+                "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
+            )
+        content = path.read_bytes()
+        if len(content) != size:
+            raise DataError(
+                f"{path} has {len(content):,} bytes where {size:,} are expected: "
+                "it was cut short or replaced. Delete it and run `make data`."
+            )
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise DataError(
+                f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`."
+            )
 
 
 def torchvision_datasets():
@@ -143,19 +165,3 @@ def _enlarged(x: torch.Tensor) -> torch.Tensor:
 
 def _raw(name: str) -> Path:
     return paths.data() / "MNIST" / "raw" / name
-
-
-def _check(path: Path, size: int, digest: str) -> None:
-    if not path.exists():
-        raise DataError(
-            f"MNIST is not in the data folder: there is no {path}. "
-            "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
-        )
-    content = path.read_bytes()
-    if len(content) != size:
-        raise DataError(
-            f"{path} has {len(content):,} bytes where {size:,} are expected: "
-            "it was cut short or replaced. Delete it and run `make data`."
-        )
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise DataError(f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`.")

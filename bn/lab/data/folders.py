@@ -1,6 +1,6 @@
 """Folders of photographs, a folder for each class: Tiny ImageNet and ImageNet as published, decoded once and kept.
 
-    classes, parts, sha256 = read("tiny-imagenet", 64)
+    images = read("tiny-imagenet", 64)
 
 The labels of the published test images of both were never given out, so the published validation images are the test
 images here, and validation images are held out of the training images.
@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from bn.lab import paths
-from bn.lab.data.datasets import DataError, Split
+from bn.lab.data.datasets import DataError, Images, Split
 from bn.lab.store.files import whole_or_not
 
 HELD_OUT = 50  # training images of a class, as many as the published validation sets have of each
@@ -37,10 +37,6 @@ _LAYOUTS = {
 }
 
 
-class ImagesError(DataError, ValueError):
-    """Images that were asked for are absent or damaged; the message says which, and what is expected."""
-
-
 class File(NamedTuple):
     """An image in a folder: its path below the data set's folder, its label and its length in bytes."""
 
@@ -49,43 +45,35 @@ class File(NamedTuple):
     length: int
 
 
-class Folder(NamedTuple):
-    """What is read from a folder: names of the classes, three parts, and a digest that tells where they came from."""
-
-    classes: tuple[str, ...]
-    parts: tuple[Split, Split, Split]
-    sha256: str
-
-
-def read(name: str, size: int) -> Folder:
+def read(name: str, size: int) -> Images:
     """Training, validation and test images of `tiny-imagenet` or `imagenet`, (n, 3, size, size) uint8 from 0 to 255.
 
     The middle square of each photograph, resized. Of each class 50 training images, at most one in ten, are held out
     for validation: those whose names have the smallest digests, the same on each machine. The parts are sorted by
-    class, then by name. The digest is that of the size and of the path, label and length of each file.
+    class, then by name.
 
     Decoded once, into `cache/` in the data folder (3 size² bytes an image); the tensors are that file, mapped, so that
-    they need not fit in memory. Raises ImagesError.
+    they need not fit in memory. Raises DataError.
     """
     root = paths.data() / _FOLDERS[name]
     _expect(name, root / "train")
     classes = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
     if not classes:
-        raise ImagesError(f"{root / 'train'} has no class folder; expected is {_LAYOUTS[name]}.")
+        raise DataError(f"{root / 'train'} has no class folder; expected is {_LAYOUTS[name]}.")
     listed = {"tiny-imagenet": _tiny_imagenet, "imagenet": _imagenet}[name]
     fit, test = listed(root, {wnid: label for label, wnid in enumerate(classes)})
     parts = (*held_out(root, fit), test)
-    sha256 = _digest(name, size, parts)
-    pixels = _cached(root, [root / file.path for part in parts for file in part], name, size, sha256)
+    checksum = _checksum(name, size, parts)
+    pixels = _cached(root, [root / file.path for part in parts for file in part], name, size, checksum)
     images = torch.from_numpy(pixels).split([len(part) for part in parts])
     labels = [torch.tensor([file.label for file in part]) for part in parts]
-    return Folder(tuple(classes), tuple(map(Split, images, labels)), sha256)
+    return Images(name, *map(Split, images, labels), checksum, tuple(classes))
 
 
 def held_out(root: Path, fit: list[File]) -> tuple[list[File], list[File]]:
     """Training and validation files, each class in proportion, chosen by name and by nothing else.
 
-    Raises ImagesError for a class with one image.
+    Raises DataError for a class with one image.
     """
     classes: dict[int, list[File]] = {}
     for file in fit:
@@ -94,13 +82,13 @@ def held_out(root: Path, fit: list[File]) -> tuple[list[File], list[File]]:
     for files in classes.values():
         if len(files) < 2:
             folder = (root / files[0].path).parent
-            raise ImagesError(f"{folder} has one image; at least two are needed: one to train, one to hold out.")
+            raise DataError(f"{folder} has one image; at least two are needed: one to train, one to hold out.")
         count = min(HELD_OUT, max(1, len(files) // HELD_OUT_SHARE))
         chosen.update(sorted(files, key=lambda file: hashlib.sha256(f"{_SEED} {file.path}".encode()).digest())[:count])
     return [file for file in fit if file not in chosen], [file for file in fit if file in chosen]
 
 
-def _digest(name: str, size: int, parts: tuple[list[File], ...]) -> str:
+def _checksum(name: str, size: int, parts: tuple[list[File], ...]) -> str:
     digest = hashlib.sha256(f"{name} {size}\n".encode())
     for i, part in enumerate(parts):
         for file in part:
@@ -118,12 +106,12 @@ def _tiny_imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list
     for line in annotations.read_text("utf-8").splitlines():
         image, wnid = [*line.split("\t"), ""][:2]
         if wnid not in labels:
-            raise ImagesError(f"{annotations} gives {image} the class {wnid!r}, for which there is no folder in train.")
+            raise DataError(f"{annotations} gives {image} the class {wnid!r}, for which there is no folder in train.")
         if image not in present:
-            raise ImagesError(f"{annotations} names {image}, which is not in val/images, or names it twice.")
+            raise DataError(f"{annotations} names {image}, which is not in val/images, or names it twice.")
         test.append(present.pop(image)._replace(label=labels[wnid]))
     if present:
-        raise ImagesError(f"{annotations} gives no class to {min(present)}, which is in val/images.")
+        raise DataError(f"{annotations} gives no class to {min(present)}, which is in val/images.")
     return fit, sorted(test, key=lambda file: (file.label, file.path))
 
 
@@ -132,7 +120,7 @@ def _imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File
     _expect("imagenet", root / "val")
     for entry in sorted((root / "val").iterdir()):
         if entry.is_dir() and entry.name not in labels:
-            raise ImagesError(f"{entry} is the folder of a class for which there is no folder in train.")
+            raise DataError(f"{entry} is the folder of a class for which there is no folder in train.")
     fit, test = ([f for wnid in labels for f in _files(root, f"{p}/{wnid}", labels[wnid])] for p in ("train", "val"))
     return fit, test
 
@@ -140,7 +128,7 @@ def _imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File
 def _expect(name: str, path: Path) -> None:
     if not path.exists():
         folder = _FOLDERS[name]
-        raise ImagesError(
+        raise DataError(
             f"{name} is not in the data folder, or not all of it: there is no {path}. Point BN_DATA at the folder that "
             f"holds {folder}, the unpacked archive as published: {_LAYOUTS[name]}."
         )
@@ -150,16 +138,13 @@ def _files(root: Path, folder: str, label: int) -> list[File]:
     """The images in one folder, by name."""
     images = sorted((root / folder).glob("*.JPEG"))
     if not images:
-        raise ImagesError(f"{root / folder} is absent or empty: at least one image, *.JPEG, is expected there.")
+        raise DataError(f"{root / folder} is absent or empty: at least one image, *.JPEG, is expected there.")
     return [File(f"{folder}/{path.name}", label, path.stat().st_size) for path in images]
 
 
-# ---- The cache -----------------------------------------------------------------------------------
-
-
-def _cached(root: Path, files: list[Path], name: str, size: int, sha256: str) -> np.ndarray:
+def _cached(root: Path, files: list[Path], name: str, size: int, checksum: str) -> np.ndarray:
     """The pixels of all files, (n, 3, size, size) uint8, mapped from the cache, which is written the first time."""
-    cache = paths.data() / "cache" / f"{name}-{size}-{_DECODING}-{sha256[:16]}.npy"
+    cache = paths.data() / "cache" / f"{name}-{size}-{_DECODING}-{checksum[:16]}.npy"
     shape = (len(files), 3, size, size)
     try:
         if not cache.exists():
@@ -168,11 +153,11 @@ def _cached(root: Path, files: list[Path], name: str, size: int, sha256: str) ->
                 if not cache.exists():
                     _write(cache, _decoded(files, size, f"decoding {name}"), shape)
     except OSError as error:
-        raise ImagesError(f"The images of {root} could not be kept in {cache.parent}: {error}.") from None
+        raise DataError(f"The images of {root} could not be kept in {cache.parent}: {error}.") from None
     try:
         return np.load(cache, mmap_mode="c")  # copy on write: what a caller does to the tensors stays in memory
     except (OSError, ValueError) as error:
-        raise ImagesError(f"{cache} is damaged ({error}). Delete it; the images will be decoded again.") from None
+        raise DataError(f"{cache} is damaged ({error}). Delete it; the images will be decoded again.") from None
 
 
 def _write(cache: Path, images: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -196,10 +181,10 @@ def _decoded(files: list[Path], size: int, title: str) -> Iterator[np.ndarray]:
 
 
 def decode(file: Path, size: int) -> np.ndarray:
-    """The middle square of one image in colour, (3, size, size) uint8. Raises ImagesError that names the file."""
+    """The middle square of one image in colour, (3, size, size) uint8. Raises DataError that names the file."""
     try:
         with Image.open(file) as image:
             square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImagesError(f"{file} cannot be decoded: it is cut short, or no image ({error}).") from None
+        raise DataError(f"{file} cannot be decoded: it is cut short, or no image ({error}).") from None
     return np.asarray(square).transpose(2, 0, 1)

@@ -8,36 +8,15 @@ Settings are chosen on `validation`, results are read on `test`. Nothing is down
 are looked for.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from bn.lab.data import datasets, folders
 from bn.lab.data.augment import scaled
-from bn.lab.data.datasets import Split
-from bn.lab.data.folders import ImagesError
+from bn.lab.data.datasets import DataError, Images, Split
 
 SIZES = {"digits": 8, "mnist": 28, "tiny-imagenet": 64, "imagenet": 224}  # pixels, where `load` is not told others
-NAMES = tuple(SIZES)
 PHOTOGRAPHS = folders.NAMES  # these may be mirrored; mirrored digits would be none
 SMALLEST = 8  # pixels: the modules of Figure 5 halve an image twice, and the last of them then still sees 2×2
-
-
-@dataclass(frozen=True)
-class Images:
-    """One data set in three disjoint parts: x (n, channels, size, size) uint8 from 0 to 255, y (n,) int64.
-
-    `classes` are the names of the labels. `sha256` tells where the images came from: of digits and MNIST the digest
-    of all pixels and labels; of a folder the digest of the size and of the path, label and length of each file.
-    """
-
-    name: str
-    size: int
-    classes: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split
-    sha256: str
 
 
 def load(name: str, size: int | None = None) -> Images:
@@ -47,19 +26,18 @@ def load(name: str, size: int | None = None) -> Images:
       of grey.
     - tiny-imagenet, imagenet: the published folders in the data folder, as `bn.lab.data.folders` reads them.
 
-    Without `size` it is 8, 28, 64, 224. Raises ImagesError, DataError.
+    Without `size` it is 8, 28, 64, 224. Raises DataError.
     """
-    if name not in NAMES:
-        raise ImagesError(f"the data set must be one of {', '.join(NAMES)}, but it is {name!r}")
+    if name not in SIZES:
+        raise DataError(f"the data set must be one of {', '.join(SIZES)}, but it is {name!r}")
     if size is None:
         size = SIZES[name]
     if type(size) is not int or size < SMALLEST:
-        raise ImagesError(f"size must be a whole number at least {SMALLEST} (pixels), but it is {size!r}")
+        raise DataError(f"size must be a whole number at least {SMALLEST} (pixels), but it is {size!r}")
     if name in PHOTOGRAPHS:
-        classes, parts, sha256 = folders.read(name, size)
-        return Images(name, size, classes, *parts, sha256)
+        return folders.read(name, size)
     splits = [Split(scaled(_bytes(name, x), size), y) for x, y in datasets.shades(name)]
-    return Images(name, size, tuple("0123456789"), *splits, datasets.checksum(splits))
+    return Images(name, *splits, datasets.checksum(splits), tuple("0123456789"))
 
 
 def _bytes(name: str, x: Tensor) -> Tensor:

@@ -93,15 +93,9 @@ def gain(ours: list[float], theirs: list[float]) -> Estimate:
     return statistics.mean(points(ours, theirs))
 
 
-def share(hits) -> Estimate:
-    """In how large a share of the seeds something holds."""
-    hits = list(hits)
-    return statistics.without_interval(float(np.mean(hits)), len(hits))
-
-
 def reached(view: dict, network: dict) -> Estimate:
     """The share of the seeds that come to Inception's best accuracy."""
-    return share(np.isfinite(steps_reaching(network, target(view))))
+    return statistics.plain_share(np.isfinite(steps_reaching(network, target(view))))
 
 
 def diverged(network: dict) -> list[bool]:

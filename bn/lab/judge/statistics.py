@@ -46,14 +46,15 @@ def without_interval(value: float, n: int) -> Estimate:
     return Estimate(float(value), math.nan, math.nan, n, "none")
 
 
-def mean(values: Sequence[float]) -> Estimate:
+def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
     """Mean over seeds (n,) with its 95% t-interval (Student 1908), in the unit of the values.
 
-    One seed has no interval. NaN or infinity among the values goes on into the mean, which then has none either.
+    One seed has no interval. NaN or infinity among the values goes on into the mean, which then has none either. The
+    ends are cut at `bounds`, as in `mean_curve`.
     """
     values = np.asarray(values, float)
     value, half = values.mean(), _half_width(values)
-    return _between(value, value - half, value + half, len(values), "t")
+    return _between(value, *np.clip([value - half, value + half], *bounds), len(values), "t")
 
 
 def mean_curve(values: Sequence[Sequence[float]], bounds: tuple[float, float] = (-math.inf, math.inf)) -> np.ndarray:
@@ -119,6 +120,12 @@ def share(hits: Iterable[bool]) -> Estimate:
     hits = list(hits)
     found = stats.binomtest(sum(hits), len(hits))
     return Estimate(found.statistic, *found.proportion_ci(LEVEL, method="exact"), len(hits), "Clopper-Pearson")
+
+
+def plain_share(hits: Iterable[bool]) -> Estimate:
+    """The same without an interval."""
+    hits = list(hits)
+    return without_interval(float(np.mean(hits)), len(hits))
 
 
 def extremes(values: Sequence[float]) -> Estimate:

@@ -36,13 +36,16 @@ class Verdict:
 def judge(claim_id: str, record: dict | None) -> Verdict:
     """Hold one claim against a record (None: not run). Exact claims must hold for every seed.
 
-    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it.
+    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Raises
+    ClaimsError where a rule judges what the record does not hold.
     """
     claim = claims.ledger()[claim_id]
-    if record is None or record["scale"] != (claim.scale or record["scale"]):
+    if record is None or not claim.rule or record["scale"] != (claim.scale or record["scale"]):
         return Verdict(claim, "notrun", (), False)
-    found = estimates(claim, record)
-    conditions = tuple(_condition(line, found[line.estimate], claim.exact) for line in claim.rule if found)
+    estimated = estimates(claim, record)
+    if missing := {line.estimate for line in claim.rule} - set(estimated) if estimated else ():
+        raise claims.ClaimsError(f"the rule of claim {claim_id} judges {', '.join(missing)}, which nothing estimates")
+    conditions = tuple(_condition(line, estimated[line.estimate], claim.exact) for line in claim.rule if estimated)
     changed = record["rules"].get(claim_id) != claim.digest
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
 
@@ -55,7 +58,10 @@ def estimates(claim: Claim, record: dict) -> dict[str, Estimate]:
     measures = registry.experiment(claim.experiment).estimates
     if claim.id in measures:
         return dict(measures[claim.id](record))
-    return {name: statistics.extremes(values) for name, values in record["measured"][claim.id].items()}
+    measured = record.get("measured", {}).get(claim.id)
+    if measured is None:
+        raise claims.ClaimsError(f"nothing estimates claim {claim.id}: neither {claim.experiment} nor its record")
+    return {name: statistics.extremes(values) for name, values in measured.items()}
 
 
 def _condition(line: Line, estimate: Estimate, exact: bool) -> Condition:
@@ -74,7 +80,8 @@ def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> s
         return "notrun"  # a smoke run only shows that the code works
     holds = all(condition.holds for condition in conditions)
     if claim.kind == "target":
-        return "met" if holds else "notmet"
+        complete = record.get("complete", True)  # a part of a benchmark shows numbers and decides nothing
+        return "notrun" if not complete else "met" if holds else "notmet"
     if not holds:
         return "not"
     if claim.exact:

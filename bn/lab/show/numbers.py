@@ -10,6 +10,7 @@ import numpy as np
 
 from bn.lab.judge.statistics import Estimate
 
+NONE = "–"  # in the place of a number that there is not
 _LRI, _FSI, _PDI = "\u2066", "\u2068", "\u2069"  # left to right, by the first strong letter, end
 _IN_NUMBERS = str.maketrans("- ", "−\u00a0")  # a true minus sign, and no line ends inside a number or an interval
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -54,6 +55,11 @@ def pair(first: object, second: object) -> str:
     return left_to_right(f"{first}×{second}")
 
 
+def times(factor: float) -> str:
+    """A multiple, such as ×5."""
+    return left_to_right(f"×{factor:g}")
+
+
 def between(low: float, high: float, digits: int, scale: float = 1, unit: str = "") -> str:
     """A range, [low, high]."""
     ends = (f"{scale * end:,.{digits}f}{unit}" for end in (low, high))
@@ -74,14 +80,14 @@ def with_interval(estimate: Estimate, digits: int, scale: float = 1, unit: str =
 
 
 def scientific(value: float) -> str:
-    """`bare`, in an isolate."""
+    """0.984, 3.0×10⁻¹⁶: as `bare`, on one line and in order."""
     return left_to_right(bare(value))
 
 
 def bare(value: float) -> str:
     """0.984, 3.0×10⁻¹⁶: plain digits where they are few, a power of ten where they are many; a dash for none."""
     if math.isnan(value):
-        return "–"
+        return NONE
     if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
     mantissa, exponent = f"{value:.1e}".split("e")

@@ -12,13 +12,13 @@ from bn.lab.store.claims import Claim
 
 
 def part(language: str, name: str, *options: str) -> str:
-    """The HTML of a part of a page: `figure CHAPTER NAME`, `tally` or `ledger`."""
+    """The HTML of a part of a page: `figure CHAPTER NAME`, `tally` or `ledger`. Raises KeyError for another."""
     return {"figure": figure, "tally": tally, "ledger": ledger}[name](language, *options)
 
 
 def figure(language: str, chapter: str, name: str) -> str:
     """A figure of a chapter from the record that decides; nothing where there is none."""
-    record = records.deciding(chapter)
+    record = records.deciding(registry.experiment(chapter).name)
     return html.figure(drawing(chapter, name, language), record, language).data if record else ""
 
 

@@ -15,13 +15,14 @@ from bn.lab import paths
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import pages, speech, style
 from bn.lab.show.style import Drawing
+from bn.lab.spec import LANGUAGES
 from bn.lab.store import records
 
 README = paths.ROOT / "README.md"
 # GitHub shows the picture on a page of either colour and says which to the picture alone.
 _PAGE_INK = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
 _EXACT = {
-    "mathematics": "Algorithms 1 and 2, the six gradient equations and what follows from them",
+    "mathematics": "Mathematics: Algorithms 1 and 2, the six gradient equations, and what follows",
     "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
 }
 MARK = re.compile(r"<!-- (?P<kind>caption|title|claims)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
@@ -37,11 +38,10 @@ def filled(readme: str) -> str:
 def pictures(readme: str) -> dict[str, str]:
     """The drawn figures of all captions in README.md: the name of each file in book/_static, and its SVG."""
     chosen = [mark["of"].split() for mark in MARK.finditer(readme) if mark["kind"] == "caption"]
-    languages = ("en", "ar")
     return {
         f"{name}-{language}.svg": poster(pages.drawing(chapter, name, language), language)
         for chapter, name in chosen
-        for language in languages
+        for language in LANGUAGES
     }
 
 
@@ -87,9 +87,9 @@ def _group(verdict: Verdict) -> str | None:
 
 
 def _in_full(verdict: Verdict) -> str:
-    found = "; ".join(pages.found_in_book(verdict, "en")["lines"])
-    size = pages.found_in_book(verdict, "en")["size"]
-    cells = [verdict.claim.claim, verdict.claim.section, _plain(f"{found} {size}"), _bold(verdict.verdict)]
+    found = pages.found_in_book(verdict, "en")
+    measured = _plain(f"{'; '.join(found['lines'])} {found['size']}")
+    cells = [verdict.claim.claim, verdict.claim.section, measured, _bold(verdict.verdict)]
     return f"| {' | '.join(cells)} |"
 
 

@@ -46,9 +46,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def panel(title: str, language: str) -> Axes:
-    """The axes of a new panel, its title where reading begins."""
-    axes = Figure().subplots()
+def panel(title: str, language: str, size: tuple[float, float] | None = None) -> Axes:
+    """The axes of a new panel, its title where reading begins; `size` in inches, else the style's own."""
+    axes = Figure(size).subplots()
     axes.set_title(title, loc="right" if language == "ar" else "left")
     return axes
 
@@ -65,22 +65,24 @@ def short(value: float, _position: int) -> str:
     return f"{value / 1000:g}K" if value >= 1000 else f"{value:g}"
 
 
+def _reading(language: str) -> dict:
+    """Matplotlib's options for a legend that is read from the right in Arabic."""
+    return {"markerfirst": False, "alignment": "right"} if language == "ar" else {}
+
+
 def legend(axes: Axes, language: str, place: str) -> None:
-    """A legend inside the axes, read from the right in Arabic."""
-    if language == "ar":
-        axes.legend(loc=place, markerfirst=False, alignment="right")
-    else:
-        axes.legend(loc=place)
+    """A legend inside the axes."""
+    axes.legend(loc=place, **_reading(language))
 
 
 def legend_below(axes: Axes, language: str, **options) -> None:
-    """A legend of two columns under the axes, read from the right in Arabic; `options` are those of matplotlib."""
+    """A legend of two columns under the axes; `options` are those of matplotlib."""
     handles = axes.get_legend_handles_labels()[0]
     if language == "ar":  # matplotlib fills the left column first
         half = (len(handles) + 1) // 2
         empty = [Line2D([], [], linestyle="none", label=" ")] * (len(handles) % 2)
         handles = handles[half:] + empty + handles[:half]
-        options |= {"markerfirst": False, "alignment": "right"}
+    options |= _reading(language)
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5, **options)
 
 

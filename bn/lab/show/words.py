@@ -44,7 +44,7 @@ class Words:
 
     def __call__(self, message: str) -> str:
         """The sentence in this language; in English where there is no translation."""
-        return _isolated(self._found.gettext(message))
+        return _isolated(self._found.gettext(message)) if message else ""  # gettext's own answer is the header
 
     def ngettext(self, one: str, many: str, n: int) -> str:
         """The sentence for a count of `n`, which agrees with it: Arabic has six forms."""
@@ -63,8 +63,10 @@ def words(language: str) -> Words:
 
 def _compiled(language: str, name: str) -> gettext.GNUTranslations:
     """A catalogue as gettext reads it; what is fuzzy is left out."""
-    binary = io.BytesIO()
-    with (paths.LOCALE / language / "LC_MESSAGES" / f"{name}.po").open("rb") as file:
+    binary, path = io.BytesIO(), paths.LOCALE / language / "LC_MESSAGES" / f"{name}.po"
+    if not path.exists():
+        raise FileNotFoundError(f"the words of language {language!r} are in {path}, which is not there")
+    with path.open("rb") as file:
         write_mo(binary, read_po(file, locale=language))
     binary.seek(0)
     return gettext.GNUTranslations(binary)

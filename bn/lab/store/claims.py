@@ -9,7 +9,7 @@
       kind: measured      one of KINDS
       scale: paper        optional: only a record of this scale decides
       claim, paper, measure: what is claimed, the paper's value, how it is measured here
-      rule:               every line must hold
+      rule:               every line must hold; [] for a claim as stated or open
         - {estimate: speed_up, at_least: 2.0}
       found: "{speed_up} times fewer{speed_up:interval}."   optional: what was found as a sentence
 
@@ -19,6 +19,7 @@ verdict whose rule changed afterwards can be told.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,10 +27,12 @@ from pathlib import Path
 import yaml
 
 from bn.lab import paths, registry
+from bn.lab.spec import SCALES
 
 # mathematics and arithmetic must hold for every seed; of what is measured the estimate counts; a target is no claim of
 # the paper but a goal of ours, judged in the same way and kept out of the ledger.
 KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
+WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
 RELATIONS = ("at_most", "at_least", "more_than")
 _REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
 _OPTIONAL = {"scale", "found"}
@@ -80,7 +83,7 @@ class Claim:
 @cache
 def ledger() -> dict[str, Claim]:
     """All claims by id, chapter by chapter in the order of the book. Raises ClaimsError."""
-    found = [claim for name in registry.notebooks() for claim in of_chapter(name)]
+    found = [claim for name in registry.names() for claim in of_chapter(name)]
     if double := {claim.id for claim in found if sum(claim.id == other.id for other in found) > 1}:
         raise ClaimsError(f"{paths.CLAIMS} has more than one claim called {', '.join(sorted(double))}")
     return {claim.id: claim for claim in found}
@@ -98,28 +101,41 @@ def of_chapter(name: str) -> list[Claim]:
         return []
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
-        labels, entries = content["estimates"], content["claims"]
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise ClaimsError(f"{path} must hold `estimates` and `claims`, but it cannot be read so: {error}") from None
-    return [_claim(name, content.get("group"), entry, labels, path) for entry in entries]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ClaimsError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict) or not set(content) - {"group"} == {"estimates", "claims"}:
+        raise ClaimsError(f"{path} must hold `estimates` and `claims`, and may hold `group`")
+    labels = content["estimates"] or {}
+    if not isinstance(labels, dict) or not isinstance(content["claims"], list):
+        raise ClaimsError(f"{path}: `estimates` must map names to what they stand for, and `claims` must be a list")
+    return [_claim(name, content.get("group"), entry, labels, path) for entry in content["claims"]]
 
 
 def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: Path) -> Claim:
+    if not isinstance(entry, dict):
+        raise ClaimsError(f"{path}: a claim must have keys such as `id`, but it is {entry!r}")
     where = f"{path}, claim {entry.get('id', '?')}"
-    if not _REQUIRED <= set(entry) <= _REQUIRED | _OPTIONAL:
-        wrong = sorted(_REQUIRED - set(entry)) or sorted(set(entry) - _REQUIRED - _OPTIONAL)
-        raise ClaimsError(f"{where}: {', '.join(wrong)} {'is missing' if _REQUIRED - set(entry) else 'is not known'}")
-    if entry["kind"] not in KINDS:
-        raise ClaimsError(f"{where}: kind must be one of {', '.join(KINDS)}, but it is {entry['kind']!r}")
-    rule = tuple(_line(line, labels, where) for line in entry["rule"])
-    return Claim(experiment, group=group, **entry | {"rule": rule})
+    if missing := sorted(_REQUIRED - set(entry)):
+        raise ClaimsError(f"{where}: {', '.join(missing)} is missing")
+    if unknown := sorted(set(entry) - _REQUIRED - _OPTIONAL):
+        raise ClaimsError(f"{where}: {', '.join(unknown)} is not known")
+    for key, allowed in (("kind", KINDS), ("scale", (*SCALES, None))):
+        if entry.get(key) not in allowed:
+            raise ClaimsError(f"{where}: {key} must be one of {', '.join(map(str, allowed))}, but it is {entry[key]!r}")
+    rule = entry["rule"] if isinstance(entry["rule"], list) else []
+    if bool(rule) == (entry["kind"] in WITHOUT_RULE):
+        raise ClaimsError(f"{where}: a claim has a rule unless its kind is {' or '.join(map(repr, WITHOUT_RULE))}")
+    return Claim(experiment, group=group, **entry | {"rule": tuple(_line(line, labels, where) for line in rule)})
 
 
 def _line(line: dict, labels: dict, where: str) -> Line:
-    name, relations = line.get("estimate"), [key for key in line if key in RELATIONS]
-    if name not in labels or len(relations) != 1 or len(line) != 2:
+    relations = [key for key in line if key in RELATIONS] if isinstance(line, dict) else []
+    if len(relations) != 1 or len(line) != 2 or line.get("estimate") not in labels:
         raise ClaimsError(
             f"{where}: a line of a rule must have an estimate that `estimates` names and one of "
             f"{', '.join(RELATIONS)}, but it is {line}"
         )
-    return Line(name, labels[name], relations[0], line[relations[0]])
+    limit = line[relations[0]]
+    if type(limit) not in (int, float) or not math.isfinite(limit):
+        raise ClaimsError(f"{where}: a limit must be a number such as 1.0e-6, but it is {limit!r}")
+    return Line(line["estimate"], labels[line["estimate"]], relations[0], float(limit))

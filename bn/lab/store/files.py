@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -70,6 +70,14 @@ def read_arrays(path: Path) -> dict:
     return arrays | {"meta": json.loads(str(arrays["meta"]))}
 
 
+def finished(wanted: Mapping[Hashable, Path], make: Callable[[list], None], read: Callable = read_arrays) -> dict:
+    """What the wanted files hold, by their keys; `make` is asked for those that are missing, if there are any."""
+    missing = [key for key, path in wanted.items() if not path.exists()]
+    if missing:
+        make(missing)
+    return {key: read(path) for key, path in wanted.items()}
+
+
 def digest(value: object) -> str:
     """A short name for any value that JSON can hold: 16 hexadecimal digits, the same in every process."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
@@ -80,11 +88,8 @@ def logic_digest(files: Iterable[Path]) -> str:
 
     Where a name is imported from says nothing of what is done with it; a file whose code matters is one of `files`.
     """
-    return digest([_logic(path) for path in files])
-
-
-def _logic(path: Path) -> str:
-    return ast.dump(_WithoutWordsAndImports().visit(ast.parse(path.read_text("utf-8"))))
+    trees = (ast.parse(path.read_text("utf-8")) for path in files)
+    return digest([ast.dump(_WithoutWordsAndImports().visit(tree)) for tree in trees])
 
 
 class _WithoutWordsAndImports(ast.NodeTransformer):

@@ -10,6 +10,7 @@ import torch
 
 import bn
 from bn.lab import paths
+from bn.lab.store import claims
 
 
 def source() -> dict:
@@ -21,17 +22,23 @@ def source() -> dict:
     }
 
 
-def surroundings(device: str) -> dict:
-    """What a run keeps of where it was made: the device ("cpu" or "cuda") by name, versions, and the time in UTC."""
+def meta(checksum: str, code: str, seconds: float, device: str = "cpu", **more: object) -> dict:
+    """What is kept of a training beside its numbers: where they come from, and the time in UTC.
+
+    - `checksum` of the data, digest of the `code`, `seconds` of training, `device` ("cpu" or "cuda").
+    - `more`: what else a run keeps, by name, also in the place of what stands here.
+    """
     return {
+        "data_sha256": checksum,
+        "code": code,
+        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
+        "compiled": False,
+        "trained_together": 1,
+        "training_seconds": seconds,
         "device": device_name(device),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-    }
+    } | more
 
 
 def device_name(device: str) -> str:

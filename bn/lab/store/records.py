@@ -11,6 +11,8 @@ from bn.lab import paths, registry
 from bn.lab.spec import SCALES, Spec
 from bn.lab.store import claims, files, provenance
 
+_COMMON = {"experiment", "scale", "dataset", "asked", "rules", "provenance"}  # what every record holds
+
 
 def finish(experiment: str, spec: Spec, metas: list[dict], results: dict) -> dict:
     """Add to the results where they come from, `metas` being that of each run, and write the record to runs/records."""
@@ -36,9 +38,19 @@ def write(record: dict) -> Path:
     return path
 
 
+class RecordError(ValueError):
+    """A record's file is not in order; the message names the file and what is wrong."""
+
+
 def read(path: Path) -> dict:
-    """A record from its file."""
-    return json.loads(path.read_text("utf-8"))
+    """A record from its file. Raises RecordError."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"the record {path} is damaged: {error}") from None
+    if missing := sorted(_COMMON - set(record if isinstance(record, dict) else ())):
+        raise RecordError(f"the record {path} has no {', '.join(missing)}")
+    return record
 
 
 def committed(name: str) -> dict:
@@ -57,7 +69,8 @@ def carried(code: str) -> dict | None:
 
     `now`: today's digest; `commit`: the change between the two; `why`: how it is known that both compute the same.
     """
-    return yaml.safe_load((paths.RECORDS / "carried.yml").read_text("utf-8")).get(code)
+    path = paths.RECORDS / "carried.yml"
+    return (yaml.safe_load(path.read_text("utf-8")) or {}).get(code) if path.exists() else None
 
 
 def numbers(values) -> list[float | None]:
@@ -67,15 +80,7 @@ def numbers(values) -> list[float | None]:
 
 def short_meta(checksum: str, code: str, seconds: float) -> dict:
     """What `finish` wants to know of a training that is too short to be kept as a run."""
-    return {
-        "rules": claims.rule_digests(),
-        "code": code,
-        "data_sha256": checksum,
-        "compiled": False,
-        "trained_together": 1,
-        "training_seconds": seconds,
-        **provenance.surroundings("cpu"),
-    }
+    return provenance.meta(checksum, code, seconds)
 
 
 def _rules(metas: list[dict]) -> dict[str, str]:
@@ -115,7 +120,7 @@ def command(experiment: str, spec: Spec) -> str:
     changed = {name: value for name, value in spec.as_dict().items() if value != usual[name]}
     asked = {"scale": spec.scale, "dataset": spec.dataset} | changed
     options = " ".join(f"-y '{_yaml(name, value)}'" for name, value in asked.items())
-    return f"papermill notebooks/{registry.notebooks()[experiment].name} out.ipynb {options}"
+    return f"papermill notebooks/{registry.notebook(experiment).name} out.ipynb {options}"
 
 
 def _yaml(name: str, value: object) -> str:

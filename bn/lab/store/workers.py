@@ -24,6 +24,11 @@ class RunError(Exception):
     """A run could not be finished; the message says why and what to do. What was finished is kept."""
 
 
+def device() -> str:
+    """Where networks are trained: "cuda", the GPU of this process, if there is one, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
     """Call `train(job, report)` for each job, two at a time; `report(n)` tells how many of its `steps` a job has done.
 
@@ -113,13 +118,10 @@ def lock(name: str) -> Iterator[None]:
     """One process at a time trains what has this name; the second waits, then finds it finished."""
     path = paths.runs() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        held = FileLock(path).acquire(timeout=0)
     except Timeout:
         print(f"Another process is training the same network ({path.name}); waiting for it.", flush=True)
-        lock.acquire()
-    try:
+        held = FileLock(path).acquire()
+    with held:
         yield
-    finally:
-        lock.release()

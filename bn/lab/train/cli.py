@@ -32,6 +32,7 @@ from bn.lab.train.recipes import Recipe
 from bn.lab.train.specs import ImageSpec
 
 COMMAND = "python -m bn.lab.train.cli"
+OPTIONS = ("dataset", "steps", "batch", "learning_rate", "width", "pixels")  # that both notebooks and command have
 NAMED = 3  # commands in a sentence about missing runs, which may be dozens: it stays within one screen
 
 
@@ -55,6 +56,11 @@ def expect_finished(spec: ImageSpec, pairs: Iterable[Pair]) -> None:
     if not missing:
         return
     names = {recipe: name for name, recipe in networks(spec.base(spec.learning_rate)).items()}
+    if any(recipe not in names for recipe, _ in missing):
+        raise RunError(
+            f"Runs of scale '{spec.scale}' are missing ({len(missing)}), and bn.lab.train.cli has no name for one of "
+            "their networks, by which it could be trained: add the recipe to `networks` there."
+        )
     options = shlex.join(_options(spec))
     lines = [f"  {COMMAND} --network {names[recipe]} {options} --seed {seed}" for recipe, seed in missing[:NAMED]]
     if others := len(missing) - len(lines):
@@ -70,7 +76,7 @@ def _options(spec: ImageSpec) -> Iterator[str]:
     """What the command must be told to train the same networks."""
     usual = ImageSpec(scale=spec.scale)
     yield from ("--scale", spec.scale)
-    for name in ("dataset", "steps", "batch", "learning_rate", "width", "pixels"):
+    for name in OPTIONS:
         if getattr(spec, name) != getattr(usual, name):
             yield from (f"--{name.replace('_', '-')}", str(getattr(spec, name)))
 
@@ -96,23 +102,18 @@ def parser() -> argparse.ArgumentParser:
 
 def asked(options: argparse.Namespace) -> dict[str, Recipe]:
     """The networks, by name, at the size that the options ask for. Raises ParameterError."""
-    names = ("scale", "dataset", "steps", "batch", "learning_rate", "width", "pixels")
-    spec = ImageSpec(**{name: getattr(options, name) for name in names}, seeds=(options.seed,))
+    given = {name: getattr(options, name) for name in OPTIONS}
+    spec = ImageSpec(scale=options.scale, seeds=(options.seed,), **given)
     if spec.learning_rate is None:
         raise ParameterError(
             f"at scale '{spec.scale}' the notebooks choose the learning rate by a sweep: "
             "give --learning-rate, that of Inception"
         )
-    return networks(_base(spec, options.classes))
-
-
-def _base(spec: ImageSpec, classes: int | None) -> Recipe:
-    """Inception, for a folder with a part of the classes too; it has as large a part of the shards."""
-    base = spec.base(spec.learning_rate)
-    if classes is None:
-        return base
-    whole("classes", classes, 2)
-    return replace(base, classes=classes, shards=max(1, base.shards * classes // base.classes))
+    base, classes = spec.base(spec.learning_rate), options.classes
+    if classes is not None:  # a folder with a part of the classes has as large a part of the shards
+        whole("classes", classes, 2)
+        base = replace(base, classes=classes, shards=max(1, base.shards * classes // base.classes))
+    return networks(base)
 
 
 def _print_list(named: dict[str, Recipe]) -> None:
@@ -142,13 +143,14 @@ def _group() -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def _train(name: str, pair: Pair, synchronized: bool, first: bool) -> str:
-    """Train a network, with a progress bar where this is the first process; a sentence about the finished run."""
+def _train(name: str, pair: Pair, synchronized: bool, first: bool) -> None:
+    """Train a network; where this is the first process, with a progress bar and a sentence about the finished run."""
     path, recipe = image_runs.run_file(*pair), pair[0]
     before = "" if not path.exists() else "It was finished before, and nothing is trained. "
     with tqdm(total=recipe.steps, desc=name, unit="step", unit_scale=True, mininterval=1, disable=not first) as bar:
         image_runs.train_pair(pair, _progress(bar), synchronized)
-    return before + _sentence(path, recipe, files.read_arrays(path)) if first else ""
+    if first:
+        print(before + _sentence(path, recipe, files.read_arrays(path)))
 
 
 def _progress(bar: tqdm) -> Callable[[int], None]:
@@ -182,20 +184,11 @@ def main(arguments: list[str] | None = None) -> None:
             return _print_list(named)
         one_of("network", options.network, tuple(named))
         with _group() as rank:
-            said = _train(options.network, (named[options.network], options.seed), options.synchronized, rank == 0)
-        if said:
-            print(said)
-    except ParameterError as error:
-        _end(error, 2)
-    except (TrainingError, DataError, RunError) as error:
-        _end(error, 1)
-    except OSError as error:
-        _end(workers.sentence(error), 1)
-
-
-def _end(error: object, status: int) -> None:
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(status)
+            _train(options.network, (named[options.network], options.seed), options.synchronized, rank == 0)
+    except (ParameterError, TrainingError, DataError, RunError, OSError) as error:
+        said = workers.sentence(error) if isinstance(error, OSError) else error
+        print(f"error: {said}", file=sys.stderr, flush=True)
+        raise SystemExit(2 if isinstance(error, ParameterError) else 1) from error
 
 
 if __name__ == "__main__":

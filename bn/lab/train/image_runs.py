@@ -19,16 +19,15 @@ import torch.distributed as dist
 
 from bn.lab import paper, paths
 from bn.lab.data import augment, folders, images
-from bn.lab.data.datasets import Split
-from bn.lab.data.images import Images
-from bn.lab.store import claims, files, provenance, workers
+from bn.lab.data.datasets import Images, Split
+from bn.lab.store import files, provenance, workers
+from bn.lab.store.workers import device
 from bn.lab.train import inception, loop
-from bn.lab.train.loop import ImageTrainer, TrainingError, watched
+from bn.lab.train.loop import CHUNK, ImageTrainer, TrainingError, watched
 from bn.lab.train.recipes import Recipe
 
 Pair = tuple[Recipe, int]
 CODE = (augment, folders, images, inception, loop, paper)  # a change in these retrains
-CHUNK = 500  # images at once in prediction: at 224 pixels, 0.3 GB of floats beside the activations
 SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation: what a kill costs
 SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
 
@@ -40,12 +39,11 @@ def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
     a divergence on; diverged, the step at which the loss was first not finite, or -1; and `meta`, a dict.
     Raises RunError, TrainingError, DataError.
     """
-    wanted = list(dict.fromkeys(wanted))
-    finished = {pair: run_file(*pair) for pair in wanted}
-    missing = [pair for pair in wanted if not finished[pair].exists()]
-    if missing:
+
+    def train(missing: list[Pair]) -> None:
         workers.in_processes(train_pair, missing, [recipe.steps for recipe, _ in missing], title)
-    return {pair: files.read_arrays(path) for pair, path in finished.items()}
+
+    return files.finished({pair: run_file(*pair) for pair in wanted}, train)
 
 
 def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
@@ -59,33 +57,30 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
         if of_the_first(path.exists()):
             return
         recipe, seed = pair
-        trainer = ImageTrainer(recipe, seed, images_of(recipe), _numbered(device()), synchronized)
+        trainer = ImageTrainer(recipe, seed, images_of(recipe), device(), synchronized)
         checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"
         if of_the_first(checkpoint.exists()):
             trainer.restore(load_checkpoint(checkpoint, pair, trainer.device))
         if dist.is_initialized():
             dist.barrier()  # before the first process may write another checkpoint
-        saved = evaluated = time.monotonic()
+        saved = time.monotonic()
 
         def save(seconds: float) -> None:
+            """Write a checkpoint if the last one is so old."""
             nonlocal saved
-            files.save(_asked(pair) | trainer.state() | {"seconds": trainer.seconds + seconds}, checkpoint)
-            saved = time.monotonic()
+            # After a divergence no more: who goes on from before it finds it at the same step again.
+            if first and time.monotonic() - saved >= seconds and trainer.finite():
+                files.save(_asked(pair) | trainer.state(), checkpoint)
+                saved = time.monotonic()
 
         def after_step(trainer: ImageTrainer) -> None:
             report(trainer.step)
-            now = time.monotonic()
-            # After a divergence no more: who goes on from before it finds it at the same step again.
-            if first and now - saved >= SAVE_BETWEEN and trainer.finite():
-                save(now - evaluated)
+            save(SAVE_BETWEEN)
 
         def after_evaluation(trainer: ImageTrainer) -> None:
-            nonlocal evaluated
-            if first and time.monotonic() - saved >= SAVE_EVERY:
-                save(0.0)
+            save(SAVE_EVERY)
             report(trainer.step)
             workers.end_if_orphaned()
-            evaluated = time.monotonic()
 
         report(trainer.step)
         trainer.run(after_evaluation, after_step)
@@ -103,11 +98,6 @@ def of_the_first(exists: bool) -> bool:
     if dist.is_initialized():
         dist.broadcast_object_list(told)
     return told[0]
-
-
-def _numbered(device: str) -> str:
-    """The device with its number: a thread that reads ahead would otherwise mean the machine's first GPU."""
-    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
 def load_checkpoint(path: Path, pair: Pair, device: torch.device) -> dict:
@@ -131,13 +121,14 @@ def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -
 
     By networks that are trained; one that diverged predicts NaN. Raises RunError.
     """
-    jobs = [(pair, crops) for pair in dict.fromkeys(wanted)]
-    missing = [job for job in jobs if not _prediction_file(*job).exists()]
-    if missing:
-        recipe = missing[0][0][0]
+
+    def predict_all(missing: list[Pair]) -> None:
+        recipe = missing[0][0]
         size = len(test_images(recipe).y) * views_of(recipe.dataset, crops)
-        workers.in_processes(predict, missing, [size] * len(missing), title, unit="image")
-    return {pair: np.load(_prediction_file(pair, crops)) for pair, _ in jobs}
+        jobs = [(pair, crops) for pair in missing]
+        workers.in_processes(predict, jobs, [size] * len(jobs), title, unit="image")
+
+    return files.finished({pair: _prediction_file(pair, crops) for pair in wanted}, predict_all, np.load)
 
 
 @torch.no_grad()
@@ -167,14 +158,9 @@ def test_images(recipe: Recipe) -> Split:
     return watched(images_of(recipe).test, recipe)
 
 
-def device() -> str:
-    """Where networks are trained: "cuda", the GPU of this process, if there is one, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def run_file(recipe: Recipe, seed: int) -> Path:
     """The finished run of a pair, whether it is there yet or not; the weights lie beside it."""
-    key = files.digest([asdict(recipe), seed, images_of(recipe).sha256, code_digest()])
+    key = files.digest([asdict(recipe), seed, images_of(recipe).checksum, code_digest()])
     kind = "bn" if recipe.batch_norm else "plain"
     return paths.runs() / recipe.dataset / f"inception-{kind}-seed{seed}-{key}.npz"
 
@@ -195,7 +181,7 @@ def _asked(pair: Pair) -> dict:
 
 
 def images_of(recipe: Recipe) -> Images:
-    """The data set of a recipe at its number of pixels. Raises ImagesError, DataError."""
+    """The data set of a recipe at its number of pixels. Raises DataError."""
     return _loaded(recipe.dataset, recipe.pixels, paths.data())
 
 
@@ -207,15 +193,7 @@ def _loaded(dataset: str, pixels: int, folder: Path) -> Images:
 
 def _meta(trainer: ImageTrainer) -> dict:
     """Where a run came from."""
-    return {
-        **_asked((trainer.recipe, trainer.seed)),
-        "data_sha256": images_of(trainer.recipe).sha256,
-        "code": code_digest(),
-        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
-        "compiled": False,
-        "trained_together": 1,
-        "parameters": sum(p.numel() for p in trainer.net.parameters()),
-        "processes": trainer.ranks,
-        "training_seconds": round(trainer.seconds, 1),
-        **provenance.surroundings(trainer.device.type),
-    }
+    checksum, seconds = images_of(trainer.recipe).checksum, round(trainer.seconds, 1)
+    parameters = sum(p.numel() for p in trainer.net.parameters())
+    more = _asked((trainer.recipe, trainer.seed)) | {"parameters": parameters, "processes": trainer.ranks}
+    return provenance.meta(checksum, code_digest(), seconds, trainer.device.type, **more)

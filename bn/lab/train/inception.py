@@ -88,9 +88,9 @@ class Inception(nn.Module):
         if per_activation and not batch_norm:
             raise ValueError(f"per_activation must be False where batch_norm is, but it is {per_activation!r}")
         self.shape = (channels, size, size)
-        style = Style(batch_norm, activation, five_by_five)
-        rows, outputs = _rows(table, width, self.shape, style, separable, lrn, per_activation)
-        self.rows = nn.Sequential(OrderedDict(rows))
+        style = Style(batch_norm, activation, five_by_five, separable, lrn, per_activation)
+        rows, outputs = _rows(table, width, self.shape, style)
+        self.rows = nn.Sequential(rows)
         self.dropout = nn.Dropout(dropout)
         self.softmax = nn.Linear(outputs, classes)  # a narrow module's branches, rounded, need not add up to the row's
         self._draw_weights(activation, weight_scale, torch.Generator().manual_seed(seed))
@@ -146,35 +146,29 @@ class InceptionModule(nn.Module):
 
 
 class Style(NamedTuple):
-    """What all convolutions of a network have in common."""
+    """What all rows of a network have in common, by the names that `Inception` has for it."""
 
     batch_norm: bool
     activation: str
     five_by_five: bool
+    separable: bool = False
+    lrn: bool = False
+    per_activation: bool = False
     grid: int = 0  # of the input, height and width, where BN takes each activation by itself; 0: feature maps
 
 
-def _rows(
-    table: tuple[Row, ...],
-    width: float,
-    shape: tuple[int, int, int],
-    style: Style,
-    separable: bool,
-    lrn: bool,
-    per_activation: bool,
-) -> tuple[list[tuple[str, nn.Module]], int]:
-    """Name and layers of each row, and the last one's channels: they flow from row to row as they really are."""
-    layers, channels, grid = [], *shape[:2]
+def _rows(table: tuple[Row, ...], width: float, shape: tuple[int, ...], style: Style) -> tuple[OrderedDict, int]:
+    """The layers of each row by name, and the last one's channels: they flow from row to row as they really are."""
+    layers, channels, grid = OrderedDict(), *shape[:2]
     stem = list(takewhile(lambda row: row.kind != "inception", table))
     strided = [row.name for row in stem if row.stride > 1]
     kept = max(0, (grid // stem[-1].grid).bit_length() - 1)  # log2: halvings that leave the table's grid
     dropped = set(strided[: max(0, len(strided) - kept)])
-    modules = [row.name for row in table if row.kind == "inception"]
-    last = modules[-1:] if per_activation else []
+    alone = [row.name for row in table if row.kind == "inception"][-1:] if style.per_activation else []
     for row in (row.scaled(width) for row in table):
         stride = 1 if row.name in dropped else row.stride
         if row.kind == "inception":
-            layer = InceptionModule(channels, row, style._replace(grid=grid) if row.name in last else style)
+            layer = InceptionModule(channels, row, style._replace(grid=grid) if row.name in alone else style)
             channels = layer.outputs
         elif row.kind == "avg pool":
             layer = nn.AdaptiveAvgPool2d(1)
@@ -185,11 +179,11 @@ def _rows(
             layer = nn.Sequential(reduce, _convolution(row.three_reduce, row.three, row.patch, style, stride))
             channels = row.three
         else:
-            layer = _convolution(channels, row.channels, row.patch, style, stride, separable)
+            layer = _convolution(channels, row.channels, row.patch, style, stride, style.separable)
             channels = row.channels
-        if lrn and row.name in ("pool1", "conv2"):
+        if style.lrn and row.name in ("pool1", "conv2"):
             layer.append(nn.LocalResponseNorm(5))
-        layers.append((row.name, layer))
+        layers[row.name] = layer
         grid = _strided(grid, stride)
     return layers, channels
 

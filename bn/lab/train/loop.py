@@ -5,9 +5,11 @@ is random in a step follows from the seed and the number of the step: a run that
 generator's state, and networks with the same seed see the same images in the same order, moved in the same way.
 """
 
+import inspect
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -19,12 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 import bn
 from bn.lab import paper
 from bn.lab.data import augment
-from bn.lab.data.datasets import Split
-from bn.lab.data.images import PHOTOGRAPHS, Images
+from bn.lab.data.datasets import Images, Split
+from bn.lab.data.images import PHOTOGRAPHS
 from bn.lab.train.inception import Inception
 from bn.lab.train.recipes import Recipe
 
-_CHUNK = 500  # images at once in an evaluation: at 224 pixels, 0.3 GB of floats beside the activations
+CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0.3 GB of floats beside the activations
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
@@ -37,20 +39,9 @@ class TrainingError(Exception):
 def network(recipe: Recipe, seed: int, channels: int) -> Inception:
     """The recipe's network with first weights drawn from the seed, on the CPU."""
     table = tuple(r for r in paper.FIGURE_5 if r.kind != "inception" or not recipe.modules or r.name in recipe.modules)
-    return Inception(
-        classes=recipe.classes,
-        width=recipe.width,
-        size=recipe.pixels,
-        channels=channels,
-        batch_norm=recipe.batch_norm,
-        activation=recipe.activation,
-        lrn=recipe.lrn,
-        dropout=recipe.dropout,
-        weight_scale=recipe.weight_scale,
-        per_activation=recipe.per_activation,
-        table=table,
-        seed=seed,
-    )
+    shared = {field.name for field in fields(Recipe)} & inspect.signature(Inception).parameters.keys()
+    options = {name: getattr(recipe, name) for name in shared}
+    return Inception(size=recipe.pixels, channels=channels, table=table, seed=seed, **options)
 
 
 class ImageTrainer:
@@ -63,22 +54,23 @@ class ImageTrainer:
     def __init__(
         self, recipe: Recipe, seed: int, images: Images, device: str = "cpu", synchronized: bool = False
     ) -> None:
-        self.recipe, self.seed, self.device = recipe, seed, torch.device(device)
+        self.recipe, self.seed = recipe, seed
+        # With its number: "cuda" would mean the machine's first GPU to the thread that reads ahead.
+        self.device = torch.empty(0, device=device).device
         grouped = dist.is_available() and dist.is_initialized()
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
         _check(recipe, images, self.ranks)
         self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
         self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
-        channels = images.train.x.shape[1]
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
-        net = network(recipe, seed, channels)
+        net = network(recipe, seed, images.train.x.shape[1])
         if synchronized:
             net = bn.SyncBatchNorm.convert_sync_batchnorm(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self._model = DistributedDataParallel(self.net) if self.ranks > 1 else self.net
         self.rate = torch.tensor(recipe.learning_rate, device=self.device)  # a tensor: a CUDA graph reads it each step
-        groups = _decayed(self.net, recipe.l2)
-        self.optimizer = torch.optim.SGD(groups, lr=self.rate, momentum=recipe.momentum, fused=True)
+        weights = _decayed(self.net, recipe.l2)
+        self.optimizer = torch.optim.SGD(weights, lr=self.rate, momentum=recipe.momentum, fused=True)
         self.step, self.seconds, self.log, self.diverged = 0, 0.0, [], -1
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
@@ -110,22 +102,23 @@ class ImageTrainer:
             if not self.log:
                 self._evaluate(after_evaluation)
             while self.step < self.recipe.steps and self.diverged < 0:
-                start = time.perf_counter()
                 self._stretch(after_step)
-                self.seconds += time.perf_counter() - start
                 self._evaluate(after_evaluation)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:
             raise _out_of_memory(error, self.recipe) or error from None
 
     def _stretch(self, after_step: "Callback") -> None:
         """The steps up to the next evaluation, or to where a divergence is noticed."""
         every = self.recipe.every
         end = min(self.step - self.step % every + every, self.recipe.steps)
+        start = time.perf_counter() - self.seconds
         while self.step < end and self.diverged < 0:
             for _ in range(min(LOOK - self.step % LOOK, end - self.step)):  # the same looks after a resumption
                 self.advance()
+                self.seconds = time.perf_counter() - start
                 after_step(self)
             self.diverged = self._divergence()
+        self.seconds = time.perf_counter() - start  # with what the device still had to do
 
     def finite(self) -> bool:
         """Whether the loss has been so in all steps of this process; waits for the device."""
@@ -142,15 +135,13 @@ class ImageTrainer:
 
     def _evaluate(self, after: "Callback") -> None:
         """Append the step and both accuracies to the log; a network that diverged has none."""
-        accuracies = {name: float("nan") for name in self.watched}
-        if self.diverged < 0:
-            accuracies = {name: self.accuracy(split) for name, split in self.watched.items()}
-        self.log.append({"step": self.step} | accuracies)
+        accuracy = self.accuracy if self.diverged < 0 else lambda split: float("nan")
+        self.log.append({"steps": self.step} | {name: accuracy(split) for name, split in self.watched.items()})
         after(self)
 
     def accuracy(self, split: Split) -> float:
         """The share of the images whose class comes first, on one crop each."""
-        pairs = zip(split.x.split(_CHUNK), split.y.split(_CHUNK), strict=True)
+        pairs = zip(split.x.split(CHUNK), split.y.split(CHUNK), strict=True)
         right = sum((self.probabilities(x).argmax(1).cpu() == y).sum() for x, y in pairs)
         return int(right) / len(split.y)
 
@@ -195,11 +186,10 @@ class ImageTrainer:
 
     def curves(self) -> dict[str, np.ndarray]:
         """The evaluations: steps (E,), validation and test accuracy (E,), NaN where the network had diverged."""
-        return {name: np.array([entry[key] for entry in self.log]) for name, key in _CURVES}
+        return {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
 
 
 Callback = Callable[[ImageTrainer], None]
-_CURVES = (("steps", "step"), ("validation", "validation"), ("test", "test"))
 
 
 class Batches:
@@ -213,8 +203,7 @@ class Batches:
         self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
         self.x, self.y = images.train.x, images.train.y.to(device)
         self.photographs = images.name in PHOTOGRAPHS
-        size, larger = divmod(len(self.y), recipe.shards)  # what is left of a shard after whole mini-batches waits
-        self.per_epoch = larger * ((size + 1) // recipe.batch) + (recipe.shards - larger) * (size // recipe.batch)
+        self.per_epoch = len(augment.shards(len(self.y), recipe.batch, recipe.shards, epoch=0))
         self._generator = torch.Generator(device)
         self._epoch, self._order = -1, None
         self._reader, self._next = None, (-1, None)
@@ -254,10 +243,7 @@ class Batches:
     def augmented(self, x: Tensor, step: int) -> Tensor:
         """Images moved and distorted, photographs also mirrored (digits would no longer be digits)."""
         generator = self._generator.manual_seed(_entropy(self.seed, step, self.rank, 0))
-        if self.photographs:
-            return augment.augment(x, generator, self.recipe.distortion)
-        moved = augment.random_crop(x, generator, self.recipe.pixels // 8)
-        return augment.distort(moved, generator, self.recipe.distortion)
+        return augment.augment(x, generator, self.recipe.distortion, self.photographs)
 
 
 class _Graph:

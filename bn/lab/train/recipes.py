@@ -19,13 +19,14 @@ _EVALUATIONS = 40  # in the steps of a scale: steps to an accuracy are known to 
 _HALVINGS = 2  # of Inception's learning rate in those steps: it ends at a quarter; with faster decay at 1/64, in half
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What one network is trained with.
+    """What one network is trained with. The defaults are those of Inception: nothing of section 4.2.1.
 
     - `modules`: those of Figure 5 that are built, all where it is empty.
     - `halflife`: steps in which the learning rate halves (the paper: exponential decay).
-    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer.
+    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer; with BN a fifth of it, 4e-5, which
+      Google's later Inceptions were trained with.
     - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
     - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
     - `watched`: how many images of the validation and test parts are looked at, 0 for all.
@@ -36,17 +37,17 @@ class Recipe:
     classes: int
     width: float
     modules: tuple[str, ...]
-    batch_norm: bool
-    activation: str
-    lrn: bool
-    dropout: float
+    batch_norm: bool = False
+    activation: str = "relu"
+    lrn: bool = True
+    dropout: float = 0.4
     steps: int
     every: int  # steps between two evaluations
     learning_rate: float
     halflife: float
-    l2: float
-    distortion: float
-    shuffled: bool
+    l2: float = 2e-4
+    distortion: float = 0.5
+    shuffled: bool = False
     shards: int
     precision: str  # "float32" or "bfloat16"
     watched: int
@@ -72,7 +73,7 @@ class ImageSize:
     width: float
     modules: tuple[str, ...] = ()
     rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-    sweep_seeds: int = 2
+    sweep_seeds: int = 1
     watched: int = 0
     crops: int = 144
     precision: str = "float32"
@@ -80,13 +81,11 @@ class ImageSize:
 
 _SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 27 convolutions, not 69
 SIZES = {
-    ("smoke", "digits"): ImageSize(
-        8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), sweep_seeds=1, watched=60, crops=10
-    ),
-    ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, sweep_seeds=1, crops=10),
-    ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
-    ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, sweep_seeds=1, watched=1_000, crops=10),
-    ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, sweep_seeds=1, precision="bfloat16"),
+    ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), watched=60, crops=10),
+    ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, crops=10),
+    ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, _SHORT, watched=1_000, crops=10),
+    ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, watched=1_000, crops=10),
+    ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
 }
 DATASETS = {"smoke": "digits", "cpu": "digits", "gpu": "tiny-imagenet", "paper": "imagenet"}  # of `auto`
@@ -101,17 +100,10 @@ def inception(size: ImageSize, dataset: str, learning_rate: float, steps: int | 
         classes=CLASSES[dataset],
         width=size.width,
         modules=size.modules,
-        batch_norm=False,
-        activation="relu",
-        lrn=True,
-        dropout=0.4,
         steps=steps,
         every=max(1, steps // _EVALUATIONS),
         learning_rate=learning_rate,
         halflife=steps / _HALVINGS,
-        l2=2e-4,  # with BN a fifth of it, 4e-5, which Google's later Inceptions were trained with
-        distortion=0.5,
-        shuffled=False,
         shards=_SHARDS[dataset],
         precision=size.precision,
         watched=size.watched,

@@ -31,35 +31,31 @@ class Setting:
     weight_std: float
 
 
-@dataclass(frozen=True)
-class Replica:
-    """One member of a group that trains together: only these three may differ within the group."""
-
-    seed: int
-    learning_rate: float
-    weight_std: float
+Pair = tuple[Setting, int]
 
 
 class Trainer:
     """Trains the replicas of one network together, step by step, with everything needed to stop and go on.
 
-    Plain SGD on mini-batches of `setting.batch` images, each replica at a rate of its own that stays what it is
-    (section 4.1), on the device "cpu" or "cuda".
+    A replica is a (setting, seed); only the rate, the initial weights and the seed may differ among them. Plain SGD on
+    mini-batches of `setting.batch` images, each replica at a rate of its own that stays what it is (section 4.1), on
+    the device "cpu" or "cuda".
     """
 
-    def __init__(self, setting: Setting, replicas: list[Replica], data: Data, device: str = "cpu") -> None:
-        self.setting, self.replicas, self.device = setting, replicas, device
+    def __init__(self, replicas: list[Pair], data: Data, device: str = "cpu") -> None:
+        settings, self.seeds = zip(*replicas, strict=True)
+        self.setting, self.device = settings[0], device
         self.train, self.validation, self.test = (
             Split(s.x.to(device), s.y.to(device)) for s in (data.train, data.validation, data.test)
         )
-        seeds, stds = tuple(r.seed for r in replicas), tuple(r.weight_std for r in replicas)
-        self.net = SigmoidMLP(setting.network == "bn", seeds, stds).to(device)
-        self.rates = torch.tensor([r.learning_rate for r in replicas], device=device)
+        stds = tuple(setting.weight_std for setting in settings)
+        self.net = SigmoidMLP(self.setting.network == "bn", self.seeds, stds).to(device)
+        self.rates = torch.tensor([setting.learning_rate for setting in settings], device=device)
         # The rate is a factor of each replica's loss, so one optimizer with rate 1 serves them all.
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1.0)
         self.step, self.seconds, self.log = 0, 0.0, []
         self._epoch, self._order = -1, None
-        self.compiled = setting.steps >= COMPILE_FROM and self._compiles()
+        self.compiled = self.setting.steps >= COMPILE_FROM and self._compiles()
         self._loss = torch.compile(self._scaled_loss) if self.compiled else self._scaled_loss
 
     def _compiles(self) -> bool:
@@ -84,8 +80,8 @@ class Trainer:
         per_epoch = len(self.train.y) // self.setting.batch
         epoch, k = divmod(step, per_epoch)
         if epoch != self._epoch:
-            orders = {r.seed: _shuffled(len(self.train.y), r.seed, epoch) for r in self.replicas}
-            self._epoch, self._order = epoch, torch.stack([orders[r.seed] for r in self.replicas])
+            orders = {seed: _shuffled(len(self.train.y), seed, epoch) for seed in set(self.seeds)}
+            self._epoch, self._order = epoch, torch.stack([orders[seed] for seed in self.seeds])
         return self._order[:, k * self.setting.batch : (k + 1) * self.setting.batch].to(self.device)
 
     def advance(self) -> None:
@@ -109,7 +105,7 @@ class Trainer:
                 self._evaluate(after_evaluation)
 
     def _evaluate(self, after: Callable[["Trainer"], None]) -> None:
-        self.log.append({"step": self.step} | self.measure())
+        self.log.append({"steps": np.full(len(self.seeds), self.step)} | self.measure())
         after(self)
 
     @torch.no_grad()
@@ -117,12 +113,12 @@ class Trainer:
         """Accuracies (R,) and, on the probe images, statistics of each last-layer sigmoid's input (R, …, 100)."""
         self.net.eval()
         _, h = self._forward(self.validation.x[:PROBE])
-        q = torch.tensor(PERCENTILES, device=self.device) / 100
+        q = (torch.tensor(PERCENTILES, device=self.device) / 100).to(h.dtype)
         measured = {
             "validation": self._accuracy(self.validation),
             "test": self._accuracy(self.test),
-            "percentiles": torch.quantile(h, q.to(h.dtype), dim=1).transpose(0, 1),
-            "pooled": torch.stack([_quantiles(replica, q) for replica in h]),
+            "percentiles": torch.quantile(h, q, dim=1).transpose(0, 1),
+            "pooled": torch.stack([torch.quantile(replica, q) for replica in h]),
             "mean": h.mean(1),
             "std": h.std(1, correction=0),
             "finite": torch.stack([p.isfinite().flatten(1).all(1) for p in self.net.parameters()]).all(0),
@@ -131,7 +127,7 @@ class Trainer:
         return {name: value.cpu().numpy() for name, value in measured.items()}
 
     def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.net(x.float().expand(len(self.replicas), -1, -1))
+        return self.net(x.float().expand(len(self.seeds), -1, -1))
 
     def _accuracy(self, split: Split) -> torch.Tensor:
         chunks = zip(split.x.split(_CHUNK), split.y.split(_CHUNK), strict=True)
@@ -162,13 +158,7 @@ class Trainer:
 
     def curves(self, replica: int) -> dict[str, np.ndarray]:
         """All that was measured of one replica on the way, evaluations first: arrays (E,), (E, 5, 100), …"""
-        names = [name for name in self.log[0] if name != "step"]
-        steps = {"steps": np.array([entry["step"] for entry in self.log])}
-        return steps | {name: np.stack([entry[name][replica] for entry in self.log]) for name in names}
-
-
-def _quantiles(values: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    return torch.quantile(values.flatten(), q.to(values.dtype))
+        return {name: np.stack([entry[name][replica] for entry in self.log]) for name in self.log[0]}
 
 
 def _shuffled(n: int, seed: int, epoch: int) -> torch.Tensor:

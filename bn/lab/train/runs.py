@@ -14,11 +14,10 @@ import torch
 
 from bn.lab import paths
 from bn.lab.data import datasets
-from bn.lab.store import claims, files, provenance, workers
+from bn.lab.store import files, provenance, workers
 from bn.lab.train import mlp, replicas
-from bn.lab.train.replicas import Replica, Setting, Trainer
+from bn.lab.train.replicas import Pair, Setting, Trainer
 
-Pair = tuple[Setting, int]
 CODE = (datasets, mlp, replicas)  # a change in these retrains
 
 
@@ -29,15 +28,15 @@ def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
     percentiles (E, 5, 100), pooled (E, 5), mean and std (E, 100), finite (E,), population, the final test accuracy
     with Algorithm 2's statistics (), and `meta`, a dict. Raises RunError, DataError.
     """
-    wanted = list(dict.fromkeys(wanted))
+    wanted = list(wanted)
     data = {name: datasets.load(name) for name in {setting.dataset for setting, _ in wanted}}
-    finished = {pair: _run_file(*pair, data[pair[0].dataset].checksum) for pair in wanted}
-    missing = [pair for pair in wanted if not finished[pair].exists()]
-    if missing:
+
+    def train(missing: list[Pair]) -> None:
         jobs = list(groups(missing))
         steps = [len(group) * group[0][0].steps for group in jobs]
         workers.in_processes(train_group, jobs, steps, title, unit="net-step")
-    return {pair: files.read_arrays(path) for pair, path in finished.items()}
+
+    return files.finished({pair: _run_file(*pair, data[pair[0].dataset].checksum) for pair in wanted}, train)
 
 
 def groups(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
@@ -60,47 +59,30 @@ def train_group(group: list[Pair], report: Callable[[int], None] = lambda steps:
 
 
 def _train_missing(group: list[Pair], report: Callable[[int], None]) -> None:
-    setting = group[0][0]
-    data = datasets.load(setting.dataset)
-    group = [pair for pair in group if not _run_file(*pair, data.checksum).exists()]
-    if not group:
+    data = datasets.load(group[0][0].dataset)
+    targets = {pair: _run_file(*pair, data.checksum) for pair in group}
+    missing = {pair: path for pair, path in targets.items() if not path.exists()}
+    if not missing:
         return
-    members = [Replica(seed, s.learning_rate, s.weight_std) for s, seed in group]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(setting, members, data, device)
-    names = [_run_file(*pair, data.checksum).stem for pair in group]
-    checkpoint = paths.runs() / "checkpoints" / f"{files.digest(names)}.pt"
+    trainer = Trainer(list(missing), data, workers.device())
+    checkpoint = paths.runs() / "checkpoints" / f"{files.digest([path.stem for path in missing.values()])}.pt"
     if checkpoint.exists():
-        trainer.restore(torch.load(checkpoint, map_location=device, weights_only=False))
+        trainer.restore(torch.load(checkpoint, map_location=trainer.device, weights_only=False))
 
     def after_evaluation(trainer: Trainer) -> None:
         files.save(trainer.state(), checkpoint)
-        report(len(group) * trainer.step)
+        report(len(missing) * trainer.step)
         workers.end_if_orphaned()
 
-    report(len(group) * trainer.step)
+    report(len(missing) * trainer.step)
     trainer.run(after_evaluation)
     population = trainer.population_accuracy()
-    for replica, pair in enumerate(group):
+    about = {"compiled": trainer.compiled, "trained_together": len(missing)}
+    meta = provenance.meta(data.checksum, code_digest(), round(trainer.seconds, 1), trainer.device, **about)
+    for replica, ((setting, seed), path) in enumerate(missing.items()):
         arrays = trainer.curves(replica) | {"population": population[replica]}
-        files.write_arrays(_run_file(*pair, data.checksum), arrays, _meta(trainer, pair, data.checksum))
+        files.write_arrays(path, arrays, meta | {"setting": asdict(setting), "seed": seed})
     checkpoint.unlink(missing_ok=True)
-
-
-def _meta(trainer: Trainer, pair: Pair, checksum: str) -> dict:
-    """Where a run came from."""
-    setting, seed = pair
-    return {
-        "setting": asdict(setting),
-        "seed": seed,
-        "data_sha256": checksum,
-        "code": code_digest(),
-        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
-        "compiled": trainer.compiled,
-        "trained_together": len(trainer.replicas),
-        "training_seconds": round(trainer.seconds, 1),
-        **provenance.surroundings(trainer.device),
-    }
 
 
 def _run_file(setting: Setting, seed: int, checksum: str) -> Path:

@@ -38,7 +38,6 @@ class DigitSpec(Spec):
     """The parameters of a chapter that trains on handwritten digits: MNIST where it is, else scikit-learn's."""
 
     sizes: ClassVar[dict] = SIZES
-    datasets: ClassVar[tuple[str, ...]] = datasets.NAMES
 
     def resolved(self) -> str:
         """MNIST for `auto` where it is in the data folder, else digits."""
@@ -74,7 +73,6 @@ class ImageSpec(Spec):
     """
 
     sizes: ClassVar[dict] = recipes.SIZES
-    datasets: ClassVar[tuple[str, ...]] = images.NAMES
 
     learning_rate: float | None = None
     batch: int = paper.BATCH

@@ -121,7 +121,7 @@ def test_auto_is_mnist_where_it_is_and_digits_elsewhere(folder):
     assert datasets.resolve("auto") == "digits"
     (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").touch()
     assert datasets.resolve("auto") == "mnist"
-    assert [datasets.resolve(name) for name in datasets.NAMES] == ["digits", "mnist"]
+    assert [datasets.resolve(name) for name in datasets.TRAINING_IMAGES] == ["digits", "mnist"]
 
 
 # ---- What is not ---------------------------------------------------------------------------------

@@ -77,6 +77,11 @@ class TestMean:
         np.testing.assert_equal(found.value, value)
         assert _is_bare(found, 3)
 
+    def test_the_ends_are_cut_at_the_bounds(self):
+        for values, ends in (([0.0, 0.1], [0, 0.685]), ([0.9, 1.0], [0.315, 1]), ([0.5, 0.51], [0.441, 0.569])):
+            np.testing.assert_allclose(_ends(statistics.mean(values, bounds=(0, 1))), ends, atol=1e-3)
+        assert _is_bare(statistics.mean([0.7], bounds=(0, 1)), 1)
+
 
 class TestMeanCurve:
     def test_is_the_mean_of_each_column(self):
@@ -222,6 +227,10 @@ class TestShare:
     def test_of_no_seed_is_an_error(self):
         with pytest.raises(ValueError, match="not less than 1"):
             statistics.share([])
+
+    def test_the_plain_one_has_no_interval(self):
+        found = statistics.plain_share(hit for hit in [True, False, False, True])
+        assert found.value == 0.5 and _is_bare(found, 4)
 
 
 class TestExtremes:

@@ -15,16 +15,18 @@ RULE = (Line("error", "an error", "at_most", 1e-6), Line("effect", "an effect", 
 
 @pytest.fixture
 def judged(monkeypatch):
-    """A ledger of one claim, `made-up`; a function that judges it."""
+    """A ledger of one claim, `made-up`; a function that judges it by a record, to which `more` is added."""
 
-    def judge(
-        kind="mathematics", error=(1e-7, 1e-8), effect=(2.0, 3.0), scale="cpu", own_size=False, digest=None, only=None
-    ):
-        claim = Claim("algorithm", "made-up", "3", kind, "it is so", "-", "how", RULE, only)
+    def judge(kind="mathematics", error=(1e-7, 1e-8), effect=(2.0, 3.0), only=None, rule=RULE, digest="", **more):
+        claim = Claim("algorithm", "made-up", "3", kind, "it is so", "-", "how", rule, only)
         monkeypatch.setattr(claims, "ledger", lambda: {"made-up": claim})
-        values = {"error": list(error), "effect": list(effect)}
-        record = {"scale": scale, "papers_own_size": own_size, "rules": {"made-up": digest or claim.digest}}
-        return verdicts.judge("made-up", record | {"measured": {"made-up": values}})
+        record = {
+            "scale": "cpu",
+            "papers_own_size": False,
+            "rules": {"made-up": claim.digest if digest == "" else digest},
+            "measured": {"made-up": {"error": list(error), "effect": list(effect)}},
+        }
+        return verdicts.judge("made-up", record | more)
 
     return judge
 
@@ -48,10 +50,10 @@ def test_each_condition_shows_the_worst_seed(judged):
 
 def test_what_is_measured_is_judged_by_its_estimate_and_named_by_its_size(judged):
     assert judged("measured").verdict == "smaller"
-    assert judged("measured", own_size=True).verdict == "reproduced"
+    assert judged("measured", papers_own_size=True).verdict == "reproduced"
     assert judged("measured", effect=(1.0, 3.0)).verdict == "smaller"  # the estimate, 3, not its worst
     assert judged("measured", effect=(1.0, 1.9)).verdict == "not"
-    assert judged("measured", error=(1.0,), own_size=True).verdict == "not"
+    assert judged("measured", error=(1.0,), papers_own_size=True).verdict == "not"
 
 
 def test_a_smoke_run_proves_nothing_about_training(judged):
@@ -63,6 +65,24 @@ def test_a_target_is_met_or_not(judged):
     assert judged("target").verdict == "met"
     assert judged("target", effect=(1.0,)).verdict == "notmet"
     assert judged("target", error=(math.nan,)).verdict == "notmet"
+
+
+def test_a_part_of_a_benchmark_shows_numbers_and_decides_nothing(judged):
+    part = judged("target", complete=False)
+    assert part.verdict == "notrun" and [c.value for c in part.conditions] == [1e-7, 3.0]
+    assert judged("target", complete=True).verdict == "met"
+
+
+@pytest.mark.parametrize("kind", ["as stated", "open"])
+def test_what_is_not_measured_is_not_run(judged, kind):
+    assert (judged(kind, rule=()).verdict, judged(kind, rule=()).conditions) == ("notrun", ())
+
+
+def test_a_rule_without_an_estimate_is_an_error_of_the_claims_file(judged):
+    with pytest.raises(claims.ClaimsError, match="the rule of claim made-up judges other, which nothing estimates"):
+        judged(rule=(*RULE, Line("other", "another", "at_most", 0.0)))
+    with pytest.raises(claims.ClaimsError, match="nothing estimates claim made-up: neither algorithm nor its record"):
+        judged(measured={})
 
 
 def test_a_value_at_the_limit_holds(judged):
@@ -98,6 +118,7 @@ def test_where_the_record_cannot_say_the_claim_is_not_run(judged, monkeypatch):
 def test_a_rule_that_changed_after_the_run_is_marked(judged):
     assert not judged().rule_changed
     assert judged(digest="earlier").rule_changed
+    assert judged(digest=None).rule_changed, "runs under different rules"
 
 
 @pytest.mark.parametrize("claim", claims.ledger().values(), ids=lambda claim: claim.id)
@@ -108,7 +129,7 @@ def test_a_rule_judges_what_the_record_holds(claim, smoke_records):
     assert {line.estimate for line in claim.rule} <= set(estimates)
 
 
-@pytest.mark.parametrize("name", registry.notebooks())
+@pytest.mark.parametrize("name", registry.names())
 def test_a_chapter_estimates_for_claims_that_there_are(name):
     entries = {claim.id for claim in claims.of_chapter(name)}
     assert set(registry.experiment(name).estimates) <= entries

@@ -57,3 +57,25 @@ def test_a_title_stands_where_reading_begins():
     for language, side in (("en", "left"), ("ar", "right")):
         axes = panel("title", language)
         assert axes.get_title(loc=side) == "title"
+
+
+def test_a_panel_has_the_styles_size_or_its_own():
+    with styled():
+        usual, wide = panel("title", "en").figure, panel("title", "en", (9, 1)).figure
+    assert tuple(usual.get_size_inches()) == (usual.get_figwidth(), usual.get_figheight()) != (9, 1)
+    assert tuple(wide.get_size_inches()) == (9, 1)
+
+
+def test_arabic_reads_a_legend_from_the_right_and_down_the_first_column():
+    for language, order in (("en", ["a", "b", "c"]), ("ar", ["c", " ", "a", "b"])):
+        with styled():
+            axes = panel("title", language)
+            for name in "abc":
+                axes.plot([0, 1], label=name)
+            style.legend(axes, language, "upper left")
+            style.legend_below(axes, language)
+        (below,) = axes.figure.legends
+        assert [text.get_text() for text in below.get_texts()] == order
+        assert {legend.get_alignment() for legend in (axes.get_legend(), below)} == {
+            "right" if language == "ar" else "center"
+        }

@@ -44,6 +44,16 @@ def test_arabic_comes_from_the_catalogues_in_the_order_that_is_asked(catalogue):
     assert _.listed(["أ", "ب"]) == "أ، ب"
 
 
+def test_nothing_is_said_as_nothing():
+    assert words("ar")("") == words("en")("") == ""
+
+
+def test_a_catalogue_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LOCALE", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the words of language 'ar' are in .*\.po, which is not there"):
+        Words("ar")
+
+
 def test_what_is_fuzzy_is_not_used(catalogue):
     assert catalogue('#, fuzzy\nmsgid "a"\nmsgstr "أ"\n')("a") == "a"
 

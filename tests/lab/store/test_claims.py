@@ -39,15 +39,15 @@ def files(tmp_path, monkeypatch):
 
 def test_every_entry_is_in_the_ledger_in_the_order_of_the_book():
     entries = {path.stem: [c["id"] for c in yaml.safe_load(path.read_text("utf-8"))["claims"]] for path in FILES}
-    assert set(entries) <= set(registry.notebooks()), "a claims file that no chapter has"
-    assert list(claims.ledger()) == [name for chapter in registry.notebooks() for name in entries.get(chapter, [])]
+    assert set(entries) <= set(registry.names()), "a claims file that no chapter has"
+    assert list(claims.ledger()) == [name for chapter in registry.names() for name in entries.get(chapter, [])]
 
 
 @each_claim
 def test_a_claim_is_complete(claim):
     assert claim.kind in KINDS and claim.scale in (None, "gpu", "paper")
     assert re.fullmatch(r"\d(\.\d)*|A", claim.section) or claim.kind == "target"
-    assert claim.claim.strip() and claim.measure.strip() and claim.rule
+    assert claim.claim.strip() and claim.measure.strip() and claim.paper.strip() + "-" * (claim.kind == "target")
     assert all(math.isfinite(line.limit) and line.label.strip() for line in claim.rule)
 
 
@@ -98,7 +98,23 @@ def test_the_digest_of_a_rule_sees_what_decides_and_nothing_else(files):
         ('paper: "stated in words"', 'papers: "stated in words"', "claim baseline-mean-var-drift: paper is missing"),
         ('paper: "stated in words"', 'paper: "x"\n  note: "y"', "claim baseline-mean-var-drift: note is not known"),
         ("claims:\n", "claim:\n", "must hold `estimates` and `claims`"),
-        ("claims:\n", "claims: [\n", "must hold `estimates` and `claims`"),
+        ("claims:\n", "claims: [\n", "cannot be read"),
+        ("claims:\n", "claims:\n- some text\n", "a claim must have keys such as `id`, but it is 'some text'"),
+        ("estimates:  # what", "estimates: 3  # what", "cannot be read"),
+        ("    - {estimate: drift_ratio, at_most: 0.5}\n", "    - some text\n", "but it is some text"),
+        ("    - {estimate: drift_ratio, at_most: 0.5}\n", "    []\n", "a claim has a rule unless its kind is"),
+        (
+            "    - {estimate: drift_ratio, at_most: 0.5}\n",
+            "",
+            "a claim has a rule unless its kind is 'as stated' or 'open'",
+        ),
+        ("drift_ratio, at_most: 0.5", "drift_ratio, at_most: 1e-6", "a number such as 1.0e-6, but it is '1e-6'"),
+        ("drift_ratio, at_most: 0.5", "drift_ratio, at_most: .nan", "a number such as 1.0e-6, but it is nan"),
+        (
+            'paper: "stated in words"',
+            'paper: "stated in words"\n  scale: papr',
+            "scale must be one of smoke, cpu, gpu, paper",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_file(files, old, new, sentence):

@@ -72,6 +72,20 @@ def test_a_run_that_cannot_be_read_is_named_in_one_sentence(damaged, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_only_files_that_are_missing_are_made_all_at_once(tmp_path):
+    wanted, asked = {name: tmp_path / name for name in "abc"}, []
+
+    def make(missing):
+        asked.append(missing)
+        for name in missing:
+            wanted[name].write_text(f"{name} was made")
+
+    wanted["b"].write_text("there before")
+    found = {"a": "a was made", "b": "there before", "c": "c was made"}
+    assert files.finished(wanted, make, Path.read_text) == files.finished(wanted, make, Path.read_text) == found
+    assert asked == [["a", "c"]]
+
+
 # ---- Digests -------------------------------------------------------------------------------------
 
 

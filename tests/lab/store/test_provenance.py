@@ -9,7 +9,7 @@ import torch
 
 import bn
 from bn.lab import paths
-from bn.lab.store import provenance
+from bn.lab.store import claims, provenance
 
 
 def test_the_source_is_the_commit_and_whether_files_were_changed(tmp_path, monkeypatch):
@@ -37,8 +37,11 @@ def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
     assert provenance.source()["commit"] is None
 
 
-def test_the_surroundings_are_the_device_the_versions_and_the_time():
-    found = provenance.surroundings("cpu")
+def test_what_is_kept_of_a_training_is_what_was_given_the_rules_the_device_the_versions_and_the_time():
+    found = provenance.meta("of the data", "of the code", 1.5, trained_together=3, seed=7)
+    given = {"data_sha256": "of the data", "code": "of the code", "training_seconds": 1.5}
+    assert given.items() <= found.items() and found["rules"] == claims.rule_digests()
+    assert (found["compiled"], found["trained_together"], found["seed"]) == (False, 3, 7)
     assert found["device"] == provenance.device_name("cpu") and found["device"].strip()
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
     assert found["versions"] == versions

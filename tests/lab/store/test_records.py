@@ -40,7 +40,7 @@ PROVENANCE = {
 COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
 
 
-TRAINED = [name for name in registry.notebooks() if name != "kernels"]  # whose records come from trained runs
+TRAINED = [name for name in registry.names() if name != "kernels"]  # whose records come from trained runs
 RUNS = {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}
 
 

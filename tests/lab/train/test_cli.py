@@ -370,6 +370,13 @@ def test_a_notebook_at_the_papers_size_trains_nothing_and_names_the_commands(her
     assert f"({len(asked)})" in str(caught.value)
 
 
+def test_a_network_that_the_command_does_not_know_is_told_with_where_its_name_belongs(here):
+    spec = ImageSpec(scale="paper", pixels=16)
+    base = spec.base(spec.learning_rate)
+    with pytest.raises(RunError, match=r"\(2\), and bn.lab.train.cli has no name .*: add the recipe to `networks`"):
+        cli.expect_finished(spec, [(base, 0), (replace(base, momentum=0.5), 0)])
+
+
 def test_a_sentence_about_missing_runs_names_a_few_and_counts_the_others(here):
     spec = ImageSpec(scale="paper", pixels=16)
     pairs = [(recipe, 0) for recipe in recipes.members(spec.base(spec.learning_rate)).values()]

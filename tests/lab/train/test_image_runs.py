@@ -225,7 +225,7 @@ def test_predictions_tell_how_many_views_of_images_they_have_done(fresh_runs, mo
 @pytest.fixture
 def any_images(monkeypatch):
     """Data sets that need not be there: the name of a run's file wants their digest alone."""
-    monkeypatch.setattr(image_runs, "images_of", lambda recipe: SimpleNamespace(sha256="made up"))
+    monkeypatch.setattr(image_runs, "images_of", lambda recipe: SimpleNamespace(checksum="made up"))
 
 
 def other(value):
@@ -247,7 +247,7 @@ def test_so_do_the_seed_the_images_and_the_code(any_images, monkeypatch):
     monkeypatch.setattr(image_runs, "code_digest", lambda: "another")
     recoded = image_runs.run_file(PLAIN, 0)
     monkeypatch.undo()
-    monkeypatch.setattr(image_runs, "images_of", lambda recipe: SimpleNamespace(sha256="others"))
+    monkeypatch.setattr(image_runs, "images_of", lambda recipe: SimpleNamespace(checksum="others"))
     assert len({path.stem[-16:] for path in (usual, seeded, recoded, image_runs.run_file(PLAIN, 0))}) == 4
 
 

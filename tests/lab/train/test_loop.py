@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bn.lab.data.datasets import Split
-from bn.lab.data.images import Images
+from bn.lab.data.datasets import Images, Split
 from bn.lab.train import loop, recipes
 from bn.lab.train.loop import Batches, ImageTrainer, TrainingError
 
@@ -39,7 +38,7 @@ def made_up(name="made up", channels=1, shade=None) -> Images:
         x = (3 * patterns[y] + torch.randint(256, (n, channels, 8, 8), generator=generator)) // 4
         return Split(x.to(torch.uint8), y)
 
-    return Images(name, 8, tuple("0123456789"), split(160), split(40), split(30), "made up")
+    return Images(name, split(160), split(40), split(30), "made up", tuple("0123456789"))
 
 
 IMAGES = made_up()

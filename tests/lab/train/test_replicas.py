@@ -12,10 +12,10 @@ from bn import reference
 from bn.lab.data import datasets
 from bn.lab.train import replicas
 from bn.lab.train.mlp import SigmoidMLP
-from bn.lab.train.replicas import PERCENTILES, Replica, Setting, Trainer
+from bn.lab.train.replicas import PERCENTILES, Setting, Trainer
 
 SETTING = Setting("bn", "tiny", steps=24, every=8, batch=20, learning_rate=0.5, weight_std=0.1)
-REPLICAS = [Replica(0, 0.5, 0.1), Replica(1, 2.0, 0.03)]
+REPLICAS = [(0, 0.5, 0.1), (1, 2.0, 0.03)]  # seed, rate, standard deviation of the first weights
 NETWORKS = pytest.mark.parametrize("network", ["plain", "bn"])
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,8 +24,13 @@ class Stop(Exception):
     """Raised by a test in the middle of a training."""
 
 
-def trained(setting, data, members=REPLICAS) -> Trainer:
-    trainer = Trainer(setting, members, data)
+def trainer_of(setting, data, replicas=REPLICAS) -> Trainer:
+    pairs = [(replace(setting, learning_rate=rate, weight_std=std), seed) for seed, rate, std in replicas]
+    return Trainer(pairs, data)
+
+
+def trained(setting, data, replicas=REPLICAS) -> Trainer:
+    trainer = trainer_of(setting, data, replicas)
     trainer.run(lambda trainer: None)
     return trainer
 
@@ -33,7 +38,7 @@ def trained(setting, data, members=REPLICAS) -> Trainer:
 def assert_same_bytes(first: Trainer, second: Trainer) -> None:
     for name, value in first.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name]), name
-    for replica in range(len(first.replicas)):
+    for replica in range(len(first.seeds)):
         curves, others = first.curves(replica), second.curves(replica)
         assert list(curves) == list(others)
         assert all(curves[name].tobytes() == others[name].tobytes() for name in curves)
@@ -44,9 +49,9 @@ def assert_same_bytes(first: Trainer, second: Trainer) -> None:
 
 @NETWORKS
 def test_a_step_is_torchs_sgd_with_each_replicas_own_rate(network, tiny):
-    trainer = Trainer(replace(SETTING, network=network), REPLICAS, tiny)
-    singles = [SigmoidMLP(network == "bn", (r.seed,), (r.weight_std,)) for r in REPLICAS]
-    optimizers = [torch.optim.SGD(n.parameters(), lr=r.learning_rate) for n, r in zip(singles, REPLICAS, strict=True)]
+    trainer = trainer_of(replace(SETTING, network=network), tiny)
+    singles = [SigmoidMLP(network == "bn", (seed,), (std,)) for seed, _, std in REPLICAS]
+    optimizers = [torch.optim.SGD(n.parameters(), lr=rate) for n, (_, rate, _) in zip(singles, REPLICAS, strict=True)]
     for step in range(10):
         for replica, (net, optimizer) in enumerate(zip(singles, optimizers, strict=True)):
             i = trainer.batch(step)[replica]
@@ -61,7 +66,7 @@ def test_a_step_is_torchs_sgd_with_each_replicas_own_rate(network, tiny):
 
 
 def test_an_epoch_is_a_permutation_and_the_next_one_another(tiny):
-    trainer = Trainer(SETTING, REPLICAS, tiny)
+    trainer = trainer_of(SETTING, tiny)
     epochs = [torch.cat([trainer.batch(6 * e + k) for k in range(6)], dim=1) for e in range(2)]
     for order in (*epochs[0], *epochs[1]):
         assert len(set(order.tolist())) == 6 * SETTING.batch  # of 130 images, the ten left over wait
@@ -70,8 +75,8 @@ def test_an_epoch_is_a_permutation_and_the_next_one_another(tiny):
 
 
 def test_batches_depend_on_the_seed_alone(tiny):
-    both = Trainer(SETTING, REPLICAS, tiny)
-    plain_alone = Trainer(replace(SETTING, network="plain"), [Replica(1, 9.0, 0.3)], tiny)
+    both = trainer_of(SETTING, tiny)
+    plain_alone = trainer_of(replace(SETTING, network="plain"), tiny, [(1, 9.0, 0.3)])
     for step in (0, 7, 40, 3):  # also backwards, as a resumed trainer starts in the middle
         assert torch.equal(both.batch(step)[1], plain_alone.batch(step)[0])
         assert not torch.equal(both.batch(step)[0], both.batch(step)[1])
@@ -79,7 +84,7 @@ def test_batches_depend_on_the_seed_alone(tiny):
 
 @NETWORKS
 def test_it_learns(network, tiny):
-    trainer = trained(replace(SETTING, network=network, steps=300, every=300), tiny, [Replica(0, 0.5, 0.1)])
+    trainer = trained(replace(SETTING, network=network, steps=300, every=300), tiny, [(0, 0.5, 0.1)])
     first, last = trainer.curves(0)["test"]
     assert first < 0.4 and last > 0.9
 
@@ -168,10 +173,10 @@ def test_a_resumed_training_ends_with_the_same_bytes(network):
             torch.save(trainer.state(), saved)
             raise Stop
 
-    first = Trainer(setting, REPLICAS, digits)
+    first = trainer_of(setting, digits)
     with pytest.raises(Stop):
         first.run(stop_at_step_30)
-    second, steps = Trainer(setting, REPLICAS, digits), []
+    second, steps = trainer_of(setting, digits), []
     second.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=False))
     second.run(lambda trainer: steps.append(trainer.step))
     assert steps == [40, 50, 60]
@@ -182,8 +187,8 @@ def test_a_resumed_training_ends_with_the_same_bytes(network):
 @NETWORKS
 def test_a_diverged_replica_is_recorded_and_touches_no_other(network, tiny):
     setting = replace(SETTING, network=network, steps=40)
-    calm = trained(setting, tiny, [Replica(0, 0.5, 0.1), Replica(1, 0.5, 0.1)])
-    wild = trained(setting, tiny, [Replica(0, 0.5, 0.1), Replica(1, 1e38, 0.1)])
+    calm = trained(setting, tiny, [(0, 0.5, 0.1), (1, 0.5, 0.1)])
+    wild = trained(setting, tiny, [(0, 0.5, 0.1), (1, 1e38, 0.1)])
     finite = wild.curves(1)["finite"]
     assert finite[0] and not finite[-1]
     assert wild.curves(0)["finite"].all() and calm.curves(1)["finite"].all()

@@ -1,11 +1,10 @@
 """Estimates of the seven changes, from the record of notebook 09."""
 
-from collections.abc import Callable
 from functools import partial
 
 from bn.lab.judge import statistics
-from bn.lab.judge.curves import finals, points, share, steps_reaching, target, times_fewer
-from bn.lab.judge.statistics import Estimate
+from bn.lab.judge.curves import finals, points, steps_reaching, target, times_fewer
+from bn.lab.judge.statistics import Estimate, plain_share
 
 
 def gains(record: dict, part: str, change: str) -> list[float]:
@@ -33,21 +32,14 @@ def cut(network: dict, record: dict, change: str) -> dict:
     return network | both | {"steps": network["steps"][:kept]}
 
 
-def speed_of(record: dict, change: str) -> Estimate:
-    """Steps of BN-x5 without the change over steps of BN-x5, to Inception's best accuracy."""
+def left_out(record: dict, change: str) -> dict[str, Estimate]:
+    """What a change gives BN-x5 in final test accuracy, and how many times fewer steps to Inception's best accuracy."""
     level = target(record)
     without = steps_reaching(record["left_out"][change], level, whole=True)
-    return times_fewer(without, steps_reaching(record["networks"]["bn_x5"], level))
-
-
-def accuracy(record: dict, change: str) -> dict[str, Estimate]:
-    """What the change gives in final test accuracy, left out of BN-x5."""
-    return {"change_gain": statistics.mean(gains(record, "left_out", change))}
-
-
-def accuracy_and_speed(record: dict, change: str) -> dict[str, Estimate]:
-    """The same, and what it gives in steps."""
-    return accuracy(record, change) | {"change_speed": speed_of(record, change)}
+    return {
+        "change_gain": statistics.mean(gains(record, "left_out", change)),
+        "change_speed": times_fewer(without, steps_reaching(record["networks"]["bn_x5"], level)),
+    }
 
 
 def shuffling(record: dict) -> dict[str, Estimate]:
@@ -55,16 +47,16 @@ def shuffling(record: dict) -> dict[str, Estimate]:
     with_bn, without = gains(record, "left_out", "shuffling"), gains_without_bn(record)
     return {
         "change_gain": statistics.mean(with_bn),
-        "seeds_ahead": share(value > 0 for value in with_bn),
+        "seeds_ahead": plain_share(value > 0 for value in with_bn),
         "more_than_plain": statistics.mean([a - b for a, b in zip(with_bn, without, strict=True)]),
     }
 
 
-ESTIMATES: dict[str, Callable[[dict], dict[str, Estimate]]] = {
-    "dropout-removed": partial(accuracy_and_speed, change="dropout"),
-    "l2-reduced-5x": partial(accuracy, change="l2"),
-    "lr-decay-6x": partial(accuracy_and_speed, change="decay"),
-    "lrn-removed": partial(accuracy, change="lrn"),
+ESTIMATES = {
+    "dropout-removed": partial(left_out, change="dropout"),
+    "l2-reduced-5x": partial(left_out, change="l2"),
+    "lr-decay-6x": partial(left_out, change="decay"),
+    "lrn-removed": partial(left_out, change="lrn"),
     "shuffle-1pct": shuffling,
-    "photometric": partial(accuracy, change="distortion"),
+    "photometric": partial(left_out, change="distortion"),
 }

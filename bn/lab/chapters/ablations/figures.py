@@ -64,13 +64,13 @@ def table(record: dict, language: str) -> HTML:
 def shuffling(record: dict, language: str) -> HTML:
     """What shuffling gives with BN, beside what it gives without."""
     _ = words(language)
-    with_bn, plain = estimates.gains(record, "left_out", "shuffling"), estimates.gains_without_bn(record)
-    more = [a - b for a, b in zip(with_bn, plain, strict=True)]
+    judged, plain = estimates.shuffling(record), statistics.mean(estimates.gains_without_bn(record))
+    gains = {"bn": judged["change_gain"], "plain": plain, "more": judged["more_than_plain"]}
     sentence = _(
         "Points of final test accuracy that shuffling adds: {bn} to BN-x5, {plain} to the network without BN; the "
         "first less the second, {more}. In the paper, about one point with BN."
     )
-    points = {name: _points(gain, language) for name, gain in (("bn", with_bn), ("plain", plain), ("more", more))}
+    points = {name: _points(gain, language) for name, gain in gains.items()}
     return html.text(sentence.format(**points), language, small=speech.size(record, language))
 
 
@@ -86,9 +86,6 @@ def how(record: dict, change: str, language: str) -> str:
     else:
         before, after = (left_to_right(write(value)) for value in (before, after))
     return _("{before} → {after}").format(before=before, after=after)
-
-
-# ---- The panels ------------------------------------------------------------------------------------
 
 
 def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], language: str) -> tuple[Figure, str]:
@@ -139,9 +136,6 @@ def _alt(gains: dict, language: str) -> str:
     return _.listed([f"{_(NAMES[change])} {text}" for change, text in points.items()])
 
 
-# ---- In words and numbers --------------------------------------------------------------------------
-
-
 def _title(gains: dict, language: str) -> str:
     """How many changes help and how many harm, and how many of them clearly."""
     _, counts = words(language), {"all": number(len(CHANGES))}
@@ -174,12 +168,12 @@ def _note(record: dict, language: str) -> str:
     return note
 
 
-def _points(gain: list[float], language: str) -> str:
+def _points(gain: Estimate, language: str) -> str:
     """Points with their interval."""
-    _, estimate = words(language), statistics.mean(gain)
-    if math.isnan(estimate.value):
+    _ = words(language)
+    if math.isnan(gain.value):
         return _("no number, since a network diverged")
-    return signed(estimate.value) + numbers.interval(estimate, 2)
+    return signed(gain.value) + numbers.interval(gain, 2)
 
 
 def _measured(network: dict, record: dict, language: str) -> list[str]:

@@ -14,22 +14,21 @@ def final(accuracy: list[float]) -> float:
     return float(np.mean(accuracy[-LAST:]))
 
 
-def steps_to_target(network: dict, target: float = TARGET) -> list[float]:
-    """For each seed, the steps to a validation accuracy."""
-    return [curves.steps_to(network["steps"], seed, target) for seed in network["validation"]]
+def steps_to_target(network: dict) -> list[float]:
+    """For each seed, the steps to the validation accuracy TARGET."""
+    return curves.steps_reaching(network, TARGET)
 
 
 def fig1a_accuracy(record: dict) -> dict[str, Estimate]:
     """BN ahead on test images at 2%, 10%, 20% and the end of training, and sooner at 95% on validation."""
     plain, bn = record["figure1"]["plain"], record["figure1"]["bn"]
-    last = plain["steps"][-1]
-    at = [int(np.searchsorted(plain["steps"], round(part * last))) for part in (0.02, 0.1, 0.2)]
+    at = [int(np.searchsorted(plain["steps"], round(part * plain["steps"][-1]))) for part in (0.02, 0.1, 0.2)]
     pairs = list(zip(plain["test"], bn["test"], strict=True))
     ahead = [all(b[k] > p[k] for k in at) and final(b) > final(p) for p, b in pairs]
     # A plain network that never gets there counts with the whole run: the ratio is then too large, never too small.
-    to_plain = [min(steps, last) for steps in steps_to_target(plain)]
+    to_plain = curves.steps_reaching(plain, TARGET, whole=True)
     return {
-        "seeds_ahead": curves.share(ahead),
+        "seeds_ahead": statistics.plain_share(ahead),
         "steps_ratio": ratio_bootstrap(steps_to_target(bn), to_plain),
         "final_gain": statistics.mean([100 * (final(b) - final(p)) for p, b in pairs]),
     }

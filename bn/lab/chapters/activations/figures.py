@@ -7,12 +7,13 @@ import numpy as np
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bn.lab.chapters.activations.estimates import TARGET, final, steps_to_target
 from bn.lab.chapters.activations.record import NETWORKS
 from bn.lab.judge import statistics
-from bn.lab.show import html, numbers, speech
+from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import number, percent
 from bn.lab.show.style import COLOURS, LINES, Drawing, legend, panel, short, steps_axis, styled
 from bn.lab.show.words import N_, words
@@ -24,22 +25,14 @@ _OFTEN, _SELDOM = 0, 3  # of the intervals of records: every evaluation, every t
 _LIGHT = 47  # percent: from here on black has more contrast to cividis than white
 
 
-# ---- Figure 1 ------------------------------------------------------------------------------------
-
-
 def figure1(record: dict, language: str) -> Drawing:
     """Figure 1 (a), (b), (c): accuracy, and the input of a typical sigmoid without and with BN."""
     _, networks = words(language), record["figure1"]
-    limits = _common_limits([networks[name]["unit_percentiles"] for name in NETWORKS])
+    titles = {"plain": _("(b) Without BN"), "bn": _("(c) With BN")}
     with styled():
-        accuracy = panel(_("(a) Test accuracy"), language)
-        _accuracy(accuracy, networks, language)
-        panels = [(accuracy.figure, _accuracy_alt(networks, language))]
-        for title, name in ((_("(b) Without BN"), "plain"), (_("(c) With BN"), "bn")):
-            axes = panel(title, language)
-            _percentiles(axes, networks[name]["steps"], networks[name]["unit_percentiles"], name, limits, language)
-            panels.append((axes.figure, f"{title}: " + _("input of the sigmoid")))
-    return Drawing(tuple(panels), _figure1_title(networks, language), _figure1_note(networks, language))
+        accuracy = _accuracy(networks, _("(a) Test accuracy"), language), _accuracy_alt(networks, language)
+        panels = accuracy, *_inputs(networks, "unit_percentiles", titles, language)
+    return Drawing(panels, _figure1_title(networks, language), _figure1_note(networks, language))
 
 
 def _figure1_title(networks: Mapping, language: str) -> str:
@@ -69,22 +62,18 @@ def _figure1_note(networks: Mapping, language: str) -> str:
 def all_units(record: dict, language: str) -> Drawing:
     """The same percentiles over all units of the last hidden layer together."""
     _, networks = words(language), record["figure1"]
-    limits = _common_limits([networks[name]["pooled_percentiles"] for name in NETWORKS])
-    titles, panels = {"plain": _("All units, without BN"), "bn": _("All units, with BN")}, []
+    titles = {"plain": _("All units, without BN"), "bn": _("All units, with BN")}
     with styled():
-        for name, title in titles.items():
-            axes = panel(title, language)
-            _percentiles(axes, networks[name]["steps"], networks[name]["pooled_percentiles"], name, limits, language)
-            panels.append((axes.figure, f"{title}: " + _("input of the sigmoid")))
+        panels = _inputs(networks, "pooled_percentiles", titles, language)
     plain, bn = (number(np.array(networks[name]["pooled_percentiles"], float)[-1, 1]) for name in NETWORKS)
     sentence = _("Over all units, the median input ends at {plain} without BN and at {bn} with it.")
     note = _("The 15th, 50th and 85th percentiles over all 100 units together, mean over seeds.")
-    return Drawing(tuple(panels), sentence.format(plain=plain, bn=bn), note)
+    return Drawing(panels, sentence.format(plain=plain, bn=bn), note)
 
 
-def _accuracy(axes: Axes, networks: Mapping, language: str) -> None:
+def _accuracy(networks: Mapping, title: str, language: str) -> Figure:
     """Mean over seeds with its 95% interval, on the paper's axis from 0.7 where the run gets that far."""
-    _ = words(language)
+    _, axes = words(language), panel(title, language)
     for name in NETWORKS:
         steps, style = networks[name]["steps"], {"color": COLOURS[name], "linestyle": LINES[name]}
         mean, low, high = statistics.mean_curve(networks[name]["test"], bounds=(0, 1))
@@ -95,6 +84,7 @@ def _accuracy(axes: Axes, networks: Mapping, language: str) -> None:
     axes.set(ylim=(0.7, 1) if far else (0, 1), ylabel=_("test accuracy"))
     steps_axis(axes, networks["plain"]["steps"], _("training step"))
     legend(axes, language, "lower right")
+    return axes.figure
 
 
 def _accuracy_alt(networks: Mapping, language: str) -> str:
@@ -103,23 +93,25 @@ def _accuracy_alt(networks: Mapping, language: str) -> str:
     return _("test accuracy") + ": " + _.listed([f"{_(NAMES[name])} {value:.3f}" for name, value in finals.items()])
 
 
-def _percentiles(axes: Axes, steps: list, values: list, name: str, limits: tuple, language: str) -> None:
-    """The 15th, 50th and 85th percentile over training, the median drawn stronger."""
-    _, (low, median, high) = words(language), np.array(values, float).T
-    axes.fill_between(steps, low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
+def _inputs(networks: Mapping, of: str, titles: dict[str, str], language: str) -> tuple[tuple[Figure, str], ...]:
+    """For each network the 15th, 50th and 85th percentile over training, on one symmetric axis."""
+    _, panels, values = words(language), [], {name: np.array(networks[name][of], float).T for name in titles}
+    largest = 1.05 * max(np.nanmax(abs(curves)) for curves in values.values())
+    for name, title in titles.items():
+        axes = panel(title, language)
+        _percentiles(axes, networks[name]["steps"], values[name], COLOURS[name])
+        axes.set(ylim=(-largest, largest), ylabel=_("input of the sigmoid"))
+        steps_axis(axes, networks[name]["steps"], _("training step"))
+        panels.append((axes.figure, f"{title}: " + _("input of the sigmoid")))
+    return tuple(panels)
+
+
+def _percentiles(axes: Axes, steps: list, values: np.ndarray, colour: str) -> None:
+    """Three curves (3, E), the median drawn stronger."""
+    low, median, high = values
+    axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     for curve, width in ((low, 1.0), (median, 1.9), (high, 1.0)):
-        axes.plot(steps, curve, color=COLOURS[name], linewidth=width)
-    axes.set(ylim=limits, ylabel=_("input of the sigmoid"))
-    steps_axis(axes, steps, _("training step"))
-
-
-def _common_limits(curves: list) -> tuple[float, float]:
-    """One symmetric axis for panels that are to be compared."""
-    largest = max(np.nanmax(abs(np.array(curve, float))) for curve in curves)
-    return -1.05 * largest, 1.05 * largest
-
-
-# ---- The drift -----------------------------------------------------------------------------------
+        axes.plot(steps, curve, color=colour, linewidth=width)
 
 
 def drift(record: dict, language: str) -> Drawing:
@@ -170,9 +162,6 @@ def _drift_title(every: list, medians: Mapping, language: str) -> str:
     )
 
 
-# ---- The settings --------------------------------------------------------------------------------
-
-
 def grid(record: dict, language: str) -> Drawing:
     """Final test accuracy at every rate and every spread of the first weights, without and with BN."""
     _, table = words(language), record["grid"]
@@ -208,9 +197,8 @@ def tuned(record: dict, language: str) -> Drawing:
     _, panels = words(language), []
     with styled():
         for part, title in SETTINGS.items():
-            axes = panel(_(title), language)
-            _accuracy(axes, record[part], language)
-            panels.append((axes.figure, f"{_(title)}: {_accuracy_alt(record[part], language)}"))
+            drawn = _accuracy(record[part], _(title), language)
+            panels.append((drawn, f"{_(title)}: {_accuracy_alt(record[part], language)}"))
     sentence = _("Each at the best setting of its own grid, BN ends at {bn} and the plain network at {plain}.")
     ends = {name: percent(np.mean([final(s) for s in record["tuned"][name]["test"]])) for name in NETWORKS}
     note = _(
@@ -228,15 +216,7 @@ def settings(record: dict, language: str) -> HTML:
             network = record[part][name]
             at = _.listed([number(network["learning_rate"]), number(network["weight_std"])])
             accuracy = statistics.mean([100 * final(seed) for seed in network["test"]])
-            cells = [at, _steps(network, language), numbers.with_interval(accuracy, 2)]
+            cells = [at, seeds.mean_steps(steps_to_target(network), language), numbers.with_interval(accuracy, 2)]
             rows.append([f"{_(NAMES[name])} ({_(setting)})", *cells])
     head = [_("Network"), _("Learning rate, std of the weights")]
     return html.table([*head, _("Steps to 95% (validation)"), _("Final test accuracy, %")], rows, record, language)
-
-
-def _steps(network: Mapping, language: str) -> str:
-    """The mean steps to the target; where a seed never gets there, how many do not."""
-    _, steps = words(language), steps_to_target(network)
-    if not np.isfinite(steps).all():
-        return _("never") + f" ({numbers.ratio(np.isinf(steps).sum(), len(steps))})"
-    return numbers.with_interval(statistics.mean(steps), 0)

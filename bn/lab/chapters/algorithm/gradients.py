@@ -24,9 +24,6 @@ def bn_couples_examples(case: Case) -> Numbers:
     return {"error": error(formula[cross], jacobian[cross]), "largest": np.abs(jacobian[cross]).max()}
 
 
-# ---- The six equations ---------------------------------------------------------------------------
-
-
 def grad_mean(case: Case) -> Numbers:
     """Equation 3: the variance follows the mean. The second term is zero, as x - mu_B has sum zero."""
     _, cache = case.forward()
@@ -52,9 +49,6 @@ GRADIENTS = {  # by claim, in the paper's order
 }
 
 
-# ---- What follows from them ----------------------------------------------------------------------
-
-
 def grad_compact(case: Case) -> Numbers:
     """Equations 1 to 4 are together gamma/(m s) (m dy - sum dy - x_hat sum dy x_hat), s = sqrt(Var + eps)."""
     m, dy = len(case.x), case.dy
@@ -72,9 +66,6 @@ def grad_input_sums_zero(case: Case) -> Numbers:
     size = np.abs(case.gamma * case.dy / case.x.std(0)).sum(0)
     along_x_hat = (dx * cache.x_hat).sum(0)
     return {"sum": np.abs(dx.sum(0) / size).max(), "along_x_hat": np.abs(along_x_hat / size).max()}
-
-
-# ---- The other ways to a gradient ----------------------------------------------------------------
 
 
 def _finite_difference(case: Case, name: str) -> np.ndarray:

@@ -8,18 +8,17 @@ from matplotlib.figure import Figure
 from bn.lab import paper
 from bn.lab.judge import curves
 from bn.lab.show import html, numbers, seeds, speech
-from bn.lab.show.numbers import left_to_right, number, percent
+from bn.lab.show.numbers import NONE, left_to_right, number, percent
 from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, legend_below, panel, styled
 from bn.lab.show.words import N_, words
 
-_DASH = "–"  # where the paper has one
 _VARIABLE = N_("variable")
 # Figure 4 in its own order, what came before and then the paper's own: pixels, crops and networks as printed.
 _PRINTED = (
     (N_("GoogLeNet, ensemble"), (224, 144, 7), paper.PRIOR["googlenet"]),
-    (N_("Deep Image, low resolution"), (256, _DASH, 1), paper.PRIOR["deep image low"]),
-    (N_("Deep Image, high resolution"), (512, _DASH, 1), paper.PRIOR["deep image high"]),
-    (N_("Deep Image, ensemble"), (_VARIABLE, _DASH, _DASH), paper.PRIOR["deep image ensemble"]),
+    (N_("Deep Image, low resolution"), (256, NONE, 1), paper.PRIOR["deep image low"]),
+    (N_("Deep Image, high resolution"), (512, NONE, 1), paper.PRIOR["deep image high"]),
+    (N_("Deep Image, ensemble"), (_VARIABLE, NONE, NONE), paper.PRIOR["deep image ensemble"]),
     (N_("BN-Inception, one crop"), (224, 1, 1), paper.FIGURE_4["single"]),
     (N_("BN-Inception, many crops"), (224, 144, 1), paper.FIGURE_4["multicrop"]),
     (N_("BN-Inception, ensemble"), (224, 144, 6), paper.FIGURE_4["ensemble"]),
@@ -61,9 +60,9 @@ def members(record: dict, language: str) -> HTML:
     head = [_("Network"), _("Dropout"), _("First weights"), _("BN of the last module"), _("Final test error, %")]
     for k, (name, recipe) in enumerate(record["members"].items(), 1):
         last = _("per activation") if recipe["per_activation"] else _("per feature map")
+        factor = numbers.times(recipe["weight_scale"])
         final = [100 * (1 - share) for share in curves.finals(record["curves"][name])]
-        cells = [number(k), percent(recipe["dropout"]), _factor(recipe), last, seeds.mean(final, language, 2)]
-        rows.append(cells)
+        rows.append([number(k), percent(recipe["dropout"]), factor, last, seeds.mean(final, language, 2)])
     return html.table(head, rows, record, language, note=speech.size(record, language))
 
 
@@ -77,9 +76,6 @@ def by_network(record: dict, crops: int, kind: int) -> np.ndarray:
     errors = np.array([[*(e[kind] for e in seed["members"]), seed["ensemble"][kind]] for seed in of_seeds], float).T
     missing = np.array([curves.diverged(network) for network in record["curves"].values()])
     return np.where(np.vstack([missing, missing.any(0)]), np.nan, errors)
-
-
-# ---- Figure 4 --------------------------------------------------------------------------------------
 
 
 def _our_rows(record: dict, language: str) -> list[list[str]]:
@@ -110,7 +106,7 @@ def _paper_rows(language: str) -> list[list[str]]:
     rows = []
     for name, printed, errors in _PRINTED:
         cells = [_(value) if value == _VARIABLE else number(value) for value in printed]
-        shown = [_DASH if error is None else left_to_right(f"{error:g}%") for error in errors]
+        shown = [NONE if error is None else left_to_right(f"{error:g}%") for error in errors]
         rows.append([_(name), *cells, *shown])
     return rows
 
@@ -143,9 +139,6 @@ def _lost_note(record: dict, language: str) -> str:
     return sentence.format(diverged=number(sum(ended)), all=number(len(ended)))
 
 
-# ---- The figure ------------------------------------------------------------------------------------
-
-
 def _errors(record: dict, kind: int, language: str) -> tuple[Figure, str]:
     """A row for each network and one for the six, the errors on one crop above those on many."""
     _, (one, many) = words(language), record["crops"]
@@ -155,7 +148,8 @@ def _errors(record: dict, kind: int, language: str) -> tuple[Figure, str]:
     shown = ((one, -0.16, QUIET, _("one crop")), (many, 0.16, COLOURS["bn"], _crops(many, language)))
     for crops, shift, colour, label in shown:
         _points(axes, by_network(record, crops, kind), shift, colour, label)
-    names, errors = _names(record, language), by_network(record, many, kind)
+    names = [*(_described(recipe, language) for recipe in record["members"].values()), _("all six")]
+    errors = by_network(record, many, kind)
     missing = [seeds.diverged(np.isnan(values), language) for values in errors]
     rows = ["\n".join(filter(None, pair)) for pair in zip(names, missing, strict=True)]
     axes.axhline(len(names) - 1.5, color=INK, linewidth=0.7, alpha=0.5)
@@ -176,26 +170,16 @@ def _points(axes: Axes, values: np.ndarray, shift: float, colour: str, label: st
     axes.plot(values.mean(1), heights, "o", color=colour, markersize=6, label=label)
 
 
-def _names(record: dict, language: str) -> list[str]:
-    """What each member has that BN-x30 has not, on one or two lines; and the six."""
-    _ = words(language)
-    return [_described(recipe, language) for recipe in record["members"].values()] + [_("all six")]
-
-
 def _described(recipe: dict, language: str) -> str:
+    """What a member has that BN-x30 has not, on one or two lines."""
     _, parts = words(language), []
     if recipe["dropout"]:
         parts.append(_("Dropout {share}").format(share=left_to_right(f"{100 * recipe['dropout']:g}%")))
     if recipe["weight_scale"] != 1:
-        parts.append(_("First weights {factor}").format(factor=_factor(recipe)))
+        parts.append(_("First weights {factor}").format(factor=numbers.times(recipe["weight_scale"])))
     if recipe["per_activation"]:
         parts.append(_("BN per activation"))
     return "\n".join(parts)
-
-
-def _factor(recipe: dict) -> str:
-    """How much larger the first weights are."""
-    return left_to_right(f"×{recipe['weight_scale']:g}")
 
 
 def _crops(count: int, language: str) -> str:

@@ -66,16 +66,11 @@ def count(net: Inception) -> list[dict]:
             "name": name,
             "shape": shapes[name],
             "depth": depths[name],
-            "parameters": parameters(part),
+            "parameters": sum(parameter.numel() for parameter in part.parameters()),
             "multiply_adds": sum(flops.get(paths[name], {}).values()) // 2,
         }
         for name, part in parts.items()
     ]
-
-
-def parameters(module: nn.Module) -> int:
-    """All numbers that training moves."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def weight_layers(output: Tensor, known: dict | None = None) -> int:
@@ -124,7 +119,7 @@ def measure(rows: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
 
 def _split() -> dict:
     """Convolutions wider than 3×3 after the first layer, and the widest of the double ones."""
-    kernels = [c.kernel_size[0] for c in build().modules() if isinstance(c, nn.Conv2d)]
+    kernels = [layer.kernel_size[0] for layer in _layers(build(), nn.Conv2d)]
     return {"larger_kernels": sum(kernel > 3 for kernel in kernels[1:]), "widest": max(row.double for row in FIGURE_5)}
 
 
@@ -136,8 +131,7 @@ def _parameters(total: dict) -> dict:
 
 def _fully_connected() -> dict:
     """Fully connected layers before the one that feeds the softmax."""
-    net = build()
-    linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+    linear = _layers(build(), nn.Linear)
     return {"others": len(linear) - 1, "outputs": linear[-1].out_features}
 
 
@@ -151,13 +145,13 @@ def _normalized() -> dict:
             layer.register_forward_pre_hook(lambda _layer, inputs: normalized.append(inputs[0]))
     net(torch.empty(1, *net.shape, device="meta"))
     known = {id(tensor) for tensor in normalized}
-    shapes = [_weight_shapes(build(batch_norm=flag)) for flag in (True, False)]
-    differ = sum(a != b for a, b in zip(*shapes, strict=True))
+    weighted = [_layers(build(batch_norm=flag), nn.Conv2d, nn.Linear) for flag in (True, False)]
+    differ = sum(a.weight.shape != b.weight.shape for a, b in zip(*weighted, strict=True))
     return {"without_bn": sum(id(tensor) not in known for tensor in outputs), "layers": len(known), "changed": differ}
 
 
-def _weight_shapes(net: Inception) -> list[torch.Size]:
-    return [layer.weight.shape for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+def _layers(module: nn.Module, *kinds: type[nn.Module]) -> list:
+    return [layer for layer in module.modules() if isinstance(layer, kinds)]
 
 
 def _cost(total: dict) -> dict:
@@ -203,13 +197,9 @@ def _separable(rows: dict) -> dict:
     nets = [build(), build(separable=True)]
     operations = [rows[name][0]["multiply_adds"] for name in ("figure 5 bn", "figure 5 separable")]
     kept = [_kept(net) for net in nets]
-    weights = [sum(c.weight.numel() for c in _convolutions(net.rows.conv1)) for net in nets]
+    weights = [sum(c.weight.numel() for c in _layers(net.rows.conv1, nn.Conv2d)) for net in nets]
     cost = {"saved": operations[0] - operations[1], "kept_more": kept[1] - kept[0]}
     return cost | {"weights": weights[0], "weights_separable": weights[1]}
-
-
-def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
-    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def _kept(net: Inception) -> int:
@@ -222,7 +212,7 @@ def _kept(net: Inception) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        nn.Sequential(*_convolutions(net.rows.conv1))(torch.empty(1, *net.shape, device="meta"))
+        nn.Sequential(*_layers(net.rows.conv1, nn.Conv2d))(torch.empty(1, *net.shape, device="meta"))
     return sum(tensor.numel() for tensor in kept.values())
 
 

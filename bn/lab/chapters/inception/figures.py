@@ -41,9 +41,6 @@ QUANTITIES = {
 }
 
 
-# ---- The tables ----------------------------------------------------------------------------------
-
-
 def table(record: dict, language: str) -> HTML:
     """Figure 5 again: every number as printed, and beside it, marked, what the built network has instead."""
     _, three = words(language), pair(3, 3)
@@ -94,9 +91,6 @@ def trials(record: dict, language: str) -> HTML:
         rows.append([_(NAMES[name]), *sizes, *(numbers.with_interval(loss, 2) for loss in losses), reached])
     note = speech.size(record, language)
     return html.table([*head, _("Reached by the gradient")], rows, record, language, note=note)
-
-
-# ---- The figures ---------------------------------------------------------------------------------
 
 
 def rows(record: dict, language: str) -> Drawing:
@@ -179,9 +173,8 @@ def _panels(language: str) -> Iterator[tuple[Axes, str, str, float]]:
 def _bars(axes: Axes, names: list[str], values: np.ndarray, colours: list[str], labels: str) -> None:
     """One bar below the other, in the order of the network, each with its value at its "edge" or "center"."""
     bars = axes.barh(range(len(names)), values, color=colours, height=0.7)
-    axes.bar_label(
-        bars, [f"{value:.2f}" for value in values], label_type=labels, padding=3 * (labels == "edge"), fontsize=8
-    )
+    style = {"label_type": labels, "padding": 3 * (labels == "edge"), "fontsize": 8}
+    axes.bar_label(bars, [f"{value:.2f}" for value in values], **style)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(False, axis="y")

@@ -39,4 +39,4 @@ def _tried(spec: Counted) -> dict:
         seconds = [trial.pop("seconds") for trial in chain(*trials.values())]
         metas = [records.short_meta(images.checksum, runs.code_digest(), s) for s in seconds]
         files.write_atomically(path, json.dumps({"trials": trials, "metas": metas}).encode())
-    return records.read(path)
+    return json.loads(path.read_text("utf-8"))

@@ -1,11 +1,11 @@
 """What the kernel benchmark measures: the cases, the candidates, the bytes a case must move, and the true values."""
 
 import functools
-import importlib.util
 import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import product
 
 import torch
@@ -120,9 +120,9 @@ class Inputs:
         return tuple(t for t in (self.x, self.weight, self.bias, self.residual) if t is not None)
 
 
-def inputs(case: Case, device: str, seed: int = 0) -> Inputs:
+def inputs(case: Case, device: str) -> Inputs:
     """Random tensors in the case's type and layout; parameters and buffers in float32."""
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(0)
     random = functools.partial(torch.randn, generator=generator, device=device)
     channels = case.shape[1]
 
@@ -137,9 +137,6 @@ def inputs(case: Case, device: str, seed: int = 0) -> Inputs:
     return Inputs(x, weight, bias, *buffers, residual, tensor())
 
 
-# ---- Candidates ----------------------------------------------------------------------------------
-
-
 def separate(x, weight, bias, running_mean, running_var, residual, relu: bool) -> torch.Tensor:
     """Batch Normalization, then add, then ReLU, an operation each, as one writes it in torch."""
     y = F.batch_norm(x, running_mean, running_var, weight, bias, True, MOMENTUM, EPS)
@@ -147,27 +144,27 @@ def separate(x, weight, bias, running_mean, running_var, residual, relu: bool) -
     return F.relu(y) if relu else y
 
 
-def candidates(case: Case, given: Inputs, compiled: bool = True) -> dict[str, Callable[[], torch.Tensor]]:
+def ours(case: Case, given: Inputs, backend: str) -> Callable[[], torch.Tensor]:
+    """The forward pass of bn by one of its backends."""
+    running, affine = (given.running_mean, given.running_var), (given.weight, given.bias)
+    options = {"activation": None if case.operation == "bn" else "relu", "residual": given.residual, "backend": backend}
+    return lambda: batch_norm_act(given.x, *running, *affine, True, MOMENTUM, EPS, **options)
+
+
+def candidates(case: Case, given: Inputs, compiled: bool) -> dict[str, Callable[[], torch.Tensor]]:
     """Each candidate's forward pass, by name; to call one may raise, where it does not work here.
 
     "bn" is what a user gets (backend "auto"); "triton" asks for the kernels by name, on CUDA only.
     """
-    tensors = (given.x, given.weight, given.bias, given.running_mean, given.running_var)
-    relu = case.operation != "bn"
-
-    def ours(backend: str) -> Callable[[], torch.Tensor]:
-        x, weight, bias, *running = tensors
-        options = {"activation": "relu" if relu else None, "residual": given.residual, "backend": backend}
-        return lambda: batch_norm_act(x, *running, weight, bias, True, MOMENTUM, EPS, **options)
-
-    calls = {"bn": ours("auto")}
+    calls = {"bn": ours(case, given, "auto")}
     if given.x.is_cuda:
-        calls["triton"] = ours("triton")
-    calls["eager"] = functools.partial(separate, *tensors, given.residual, relu)
+        calls["triton"] = ours(case, given, "triton")
+    tensors = (given.x, given.weight, given.bias, given.running_mean, given.running_var, given.residual)
+    calls["eager"] = functools.partial(separate, *tensors, case.operation != "bn")
     if compiled:
         torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
-        calls["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, given.residual, relu)
-    if given.x.is_cuda and importlib.util.find_spec("attorch"):
+        calls["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, case.operation != "bn")
+    if given.x.is_cuda and find_spec("attorch"):
         calls["attorch"] = _attorch(case, given)
     return calls
 
@@ -214,9 +211,6 @@ def flax_step(case: Case, given: Inputs) -> Callable[[], object]:
         return y, backward(dy), kept
 
     return lambda: jax.block_until_ready(step(parameters, x, residual, dy))
-
-
-# ---- The true values -----------------------------------------------------------------------------
 
 
 def truth(case: Case, given: Inputs) -> dict[str, torch.Tensor]:

@@ -12,10 +12,8 @@ from bn.lab.show.style import COLOURS, INK, Drawing, panel, styled
 from bn.lab.show.words import N_, words
 
 OPERATIONS = {"bn": "BN", "bn_relu": "BN+ReLU", "bn_add_relu": "BN+add+ReLU"}  # as figures and tables write them
-RIVALS = {"eager": ("#d0660a", "o"), "compile": ("#7a5fb0", "D")}
-RIVAL_NAMES = {"eager": N_("torch eager"), "compile": N_("torch.compile")}
-MARKS = {"NCHW": "o", "NHWC": "s", "NC": "^"}
-LAYOUT_NAMES = {"NCHW": N_("bn, NCHW"), "NHWC": N_("bn, NHWC"), "NC": N_("bn, two dimensions")}
+RIVALS = {"eager": (N_("torch eager"), "#d0660a", "o"), "compile": (N_("torch.compile"), "#7a5fb0", "D")}
+MARKS = {"NCHW": (N_("bn, NCHW"), "o"), "NHWC": (N_("bn, NHWC"), "s"), "NC": (N_("bn, two dimensions"), "^")}
 DIRECTIONS = {"forward": N_("BN+ReLU, forward"), "backward": N_("BN+ReLU, backward")}
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _LEGEND = {"loc": "outside lower center", "ncols": 2, "fontsize": 8.5}
@@ -88,9 +86,6 @@ def _of_copy(case: dict, name: str, direction: str) -> float:
     return case["candidates"][name][direction]["of_copy"][0]
 
 
-# ---- Speed-ups -----------------------------------------------------------------------------------
-
-
 def _ratios(axes: Axes, cases: list[dict], language: str) -> dict[str, list[float]]:
     """A row a case and in it a mark a rival, at its ratio; the ratios are returned."""
     _ = words(language)
@@ -110,11 +105,11 @@ def _rival(axes: Axes, cases: list[dict], rival: str, shift: float, language: st
     """The marks of one rival, and the 10th to the 90th percentile of each; the medians are returned."""
     candidates = [(y + shift, case["candidates"].get(rival, {})) for y, case in enumerate(cases)]
     rows = [(y, candidate["both"]["ratio"]) for y, candidate in candidates if "both" in candidate]
-    (colour, mark), heights, middles = RIVALS[rival], [y for y, _ in rows], [ratio[0] for _, ratio in rows]
+    (name, colour, mark), heights, middles = RIVALS[rival], [y for y, _ in rows], [ratio[0] for _, ratio in rows]
     axes.hlines(heights, [r[1] for _, r in rows], [r[2] for _, r in rows], color=colour, linewidth=1.2)
     if rows:
         style = {"color": colour, "marker": mark, "linestyle": "none", "markersize": 4.5}
-        axes.plot(middles, heights, label=words(language)(RIVAL_NAMES[rival]), **style)
+        axes.plot(middles, heights, label=words(language)(name), **style)
     return middles
 
 
@@ -141,20 +136,17 @@ def _speedup_note(record: dict, language: str) -> str:
     return note + " " + _("On a CPU bn takes torch's own kernels, so that a ratio near 1 is what to expect.")
 
 
-# ---- Bandwidth -----------------------------------------------------------------------------------
-
-
 def _shares(axes: Axes, cases: list[dict], direction: str, language: str) -> None:
     """Of each case the share of bn, marked by layout, and that of torch eager; lines at what passes allow."""
     _ = words(language)
-    for layout, mark in MARKS.items():
+    for layout, (name, mark) in MARKS.items():
         points = [(c["tensor_bytes"], _of_copy(c, "bn", direction)) for c in cases if c["layout"] == layout]
         if points:
-            style = {"color": COLOURS["bn"], "marker": mark, "linestyle": "none", "label": _(LAYOUT_NAMES[layout])}
+            style = {"color": COLOURS["bn"], "marker": mark, "linestyle": "none", "label": _(name)}
             axes.plot(*zip(*points, strict=True), markersize=5, **style)
     others = [(c["tensor_bytes"], _of_copy(c, "eager", direction)) for c in cases]
-    style = {"color": RIVALS["eager"][0], "markersize": 5, "label": _(RIVAL_NAMES["eager"])}
-    axes.plot(*zip(*others, strict=True), "x", **style)
+    name, colour, _mark = RIVALS["eager"]
+    axes.plot(*zip(*others, strict=True), "x", color=colour, markersize=5, label=_(name))
     two, one = (TENSOR_PASSES[way]["bn_relu"][list(DIRECTIONS).index(direction)] for way in ("two", "one"))
     for height, name in ((1, _("two passes")), (two / one, _("one pass"))):
         axes.axhline(height, color=INK, linewidth=0.9, linestyle=(0, (3, 2)))

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from bn.functional import batch_norm_act
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
 from bn.lab.store.workers import RunError
@@ -90,7 +89,7 @@ def _measure(case: Case, device: str, scale: str) -> dict:
     walls = _walls(calls, given, clock, WALL_CALLS[scale])
     for name in calls:
         results[name] |= _figures(case, times[name], times["bn"], copies)
-        results[name] |= {"wall_us": summary(walls[name]), "wall_ratio": ratio(walls[name], walls["bn"])}
+        results[name] |= {"wall_us": summary(walls[name]), "wall_ratio": summary(walls[name] / walls["bn"])}
     if find_spec("flax") and find_spec("jax"):
         results["flax"] = attempt("flax", lambda: _flax(case, given, walls["bn"], WALL_CALLS[scale]))
     return result | {"copy_us": summary(copies)}
@@ -101,7 +100,8 @@ def _checked(case: Case, given: kernel_cases.Inputs, calls: dict, scale: str) ->
     true = kernel_cases.truth(case, given)
     results = {name: attempt(name, lambda call=call: check(call, given, true)) for name, call in calls.items()}
     if scale != "gpu":  # the oracle: float64 inside, so that its error is the rounding of its result
-        results["reference"] = attempt("reference", lambda: check(_reference(case, given), given, true))
+        oracle = kernel_cases.ours(case, given, "reference")
+        results["reference"] = attempt("reference", lambda: check(oracle, given, true))
     return results
 
 
@@ -126,19 +126,11 @@ def _torch_backend(given: kernel_cases.Inputs) -> str:
         return "unknown"
 
 
-def _reference(case: Case, given: kernel_cases.Inputs) -> Callable[[], torch.Tensor]:
-    activation = None if case.operation == "bn" else "relu"
-    return lambda: batch_norm_act(
-        given.x, None, None, given.weight, given.bias, True, eps=kernel_cases.EPS,
-        activation=activation, residual=given.residual, backend="reference",
-    )  # fmt: skip
-
-
 def check(call: Callable, given: kernel_cases.Inputs, true: dict) -> dict:
     """Errors, and on CUDA the peak of memory over what was there before: output, gradients, what is saved between."""
     y = call()
     gradients = torch.autograd.grad(y, given.wanted, given.dy)
-    checked = {"error": {name: digits(e) for name, e in kernel_cases.errors(true, (y, *gradients)).items()}}
+    checked = {"error": kernel_cases.errors(true, (y, *gradients))}
     if y.is_cuda:
         del y, gradients
         before = torch.cuda.memory_allocated()
@@ -210,7 +202,7 @@ def _figures(case: Case, times: np.ndarray, ours: np.ndarray, copies: np.ndarray
         theirs, bns = (t[:, column].reshape(len(t), -1).sum(1) for t in (times, ours))
         figures[part] = {
             "us": summary(theirs),
-            "ratio": ratio(theirs, bns),
+            "ratio": summary(theirs / bns),
             "of_copy": summary(moved / theirs / (2 * case.tensor_bytes / copies)),
         }
     return figures
@@ -219,8 +211,3 @@ def _figures(case: Case, times: np.ndarray, ours: np.ndarray, copies: np.ndarray
 def summary(values: np.ndarray) -> list[float]:
     """Median, 10th and 90th percentile, four digits each."""
     return [digits(v) for v in np.percentile(values, (50, 10, 90))]
-
-
-def ratio(theirs: np.ndarray, ours: np.ndarray) -> list[float]:
-    """How many times ours theirs is, by round."""
-    return summary(theirs / ours)

@@ -9,6 +9,8 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -40,14 +42,10 @@ def errors() -> dict[str, dict[str, float | str]]:
     for name, (mean, std) in INPUTS.items():
         generator = torch.Generator(device).manual_seed(0)
         x = torch.randn(SHAPE, generator=generator, device=device) * std + mean
-        last = x.contiguous(memory_format=torch.channels_last)
-        ways = {
-            "naive": lambda x=x: _naive(x),
-            "torch NCHW": lambda x=x: _by(x, "torch"),
-            "torch NHWC": lambda x=last: _by(x, "torch"),
-            "triton NCHW": lambda x=x: _by(x, "triton"),
-            "triton NHWC": lambda x=last: _by(x, "triton"),
-        }
+        layouts = {"NCHW": x, "NHWC": x.contiguous(memory_format=torch.channels_last)}
+        ways = {"naive": partial(_naive, x)}
+        for backend, layout in product(("torch", "triton"), layouts):
+            ways[f"{backend} {layout}"] = partial(_by, layouts[layout], backend)
         table[name] = {way: _error(sigma, x) for way, sigma in ways.items()}
     return table
 

@@ -5,10 +5,12 @@ said in `bn.lab.chapters.kernels.measure`; `python -m bn.lab.chapters.kernels` d
 """
 
 import json
+import math
 import platform
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,11 +19,10 @@ import torch
 
 from bn.lab import paths
 from bn.lab.chapters.kernels import cases, precision, step
-from bn.lab.chapters.kernels.cases import Case
 from bn.lab.chapters.kernels.measure import BrokenDevice, attempt, measure
 from bn.lab.chapters.kernels.spec import NO_CUDA, Kernels
 from bn.lab.spec import ParameterError
-from bn.lab.store import claims, files, provenance, records
+from bn.lab.store import claims, files, provenance
 
 PACKAGES = ("triton", "attorch", "jax", "flax", "torchvision")  # another version of one of them is another measurement
 EXTRAS = ("precision", "graph", "step")  # the parts of a record beside its cases
@@ -43,10 +44,6 @@ class Work:
         """Of torch: "cuda" or "cpu"."""
         return "cuda" if self.scale == "gpu" else "cpu"
 
-    def cases(self) -> list[Case]:
-        """Those that decide the targets first."""
-        return cases.plan(self.scale, self.quick)
-
     def parts(self) -> dict[str, Callable[[], dict]]:
         """The pieces of work by name, those without which no target can be judged first."""
         parts = {"precision": lambda: precision.measured(interpreter=self.scale == "cpu")}
@@ -54,7 +51,7 @@ class Work:
             parts["graph"] = lambda: attempt("graph", step.graphs)
         if self.scale != "smoke":
             parts["step"] = lambda: attempt("step", lambda: step.training_step(self.scale, self.steps))
-        for case in self.cases():
+        for case in cases.plan(self.scale, self.quick):
             parts[case.name] = lambda case=case: measure(case, self.device, self.scale)
         return parts
 
@@ -64,7 +61,7 @@ def record(spec: Kernels) -> dict:
     work = Work("gpu" if spec.scale == "paper" else spec.scale, steps=spec.steps)
     # Silent: a line of progress would stand in the book the first time and not the second.
     measured = run(work, report=lambda line: None)
-    files.write_atomically(file_in_runs(work.scale), as_json(measured))
+    write(measured)
     return measured
 
 
@@ -102,11 +99,10 @@ class _Kept:
     """What is measured, in a file of its own for each device, set of versions and code; `rules` as in a record."""
 
     def __init__(self, work: Work):
-        self.devices, self.versions = [provenance.device_name(work.device)], _versions(work.device)
-        self.code = files.logic_digest(_CODE)
-        key = files.digest([self.devices, self.versions, self.code, work.steps])
-        self.path = paths.runs() / "kernels" / f"{work.scale}-{key}.json"
-        kept = records.read(self.path) if self.path.exists() else {}
+        versions, devices = _versions(work.device), [provenance.device_name(work.device)]
+        self.about = {"code": files.logic_digest(_CODE), "devices": devices, "versions": versions}
+        self.path = paths.runs() / "kernels" / f"{work.scale}-{files.digest([self.about, work.steps])}.json"
+        kept = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
         self.parts, self.seconds = kept.get("parts", {}), kept.get("seconds", 0.0)
         self.finished, self.rules = kept.get("finished", ""), kept.get("rules", {})
 
@@ -125,10 +121,8 @@ class _Kept:
 def _versions(device: str) -> dict[str, str]:
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return versions | ({"cuda": torch.version.cuda, "driver": _driver()} if device == "cuda" else {})
 
 
@@ -142,34 +136,28 @@ def _driver() -> str:
 
 def _assembled(work: Work, kept: _Kept) -> dict:
     """Everything that is measured so far, and where it comes from."""
-    wanted = work.cases()
+    wanted = cases.plan(work.scale, work.quick)
     assembled = {
         "experiment": "kernels",
         "scale": work.scale,
         "dataset": "random tensors",
         "asked": asdict(work),
         "rules": kept.rules,
-        "complete": all(name in kept.parts for name in work.parts()),
+        "complete": not work.quick and all(name in kept.parts for name in work.parts()),
         "cases_planned": len(wanted),
         "l2_bytes": torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else None,
-        "provenance": _provenance(work, kept),
+        "provenance": {
+            **provenance.source(),
+            **kept.about,
+            "threads": torch.get_num_threads(),
+            "measuring_seconds": round(kept.seconds),
+            "finished": kept.finished,
+            "command": f"python -m bn.lab.chapters.kernels --scale {work.scale}{' --quick' if work.quick else ''}",
+        },
         "cases": [case.as_dict() | kept.parts[case.name] for case in wanted if case.name in kept.parts],
         **{name: kept.parts.get(name, {"not_run": f"not part of scale {work.scale}"}) for name in EXTRAS},
     }
     return json.loads(json.dumps(assembled))  # the same types as a record read back
-
-
-def _provenance(work: Work, kept: _Kept) -> dict:
-    return {
-        **provenance.source(),
-        "code": kept.code,
-        "devices": kept.devices,
-        "threads": torch.get_num_threads(),
-        "versions": kept.versions,
-        "measuring_seconds": round(kept.seconds),
-        "finished": kept.finished,
-        "command": f"python -m bn.lab.chapters.kernels --scale {work.scale}{' --quick' if work.quick else ''}",
-    }
 
 
 def line(name: str, result: dict) -> str:
@@ -178,21 +166,17 @@ def line(name: str, result: dict) -> str:
         return f"{name}: {result['not_run']}"
     if "candidates" not in result:
         return f"{name}: ratio {result['ratio'][0]:.2f}" if "ratio" in result else name
-    candidates = result["candidates"]
-    rivals = [rival for rival in ("eager", "compile") if rival in candidates]
-    ratios = {rival: candidates[rival].get("both", {}).get("ratio", [float("nan")])[0] for rival in rivals}
-    ours = candidates["bn"]
+    candidates, ours = result["candidates"], result["candidates"]["bn"]
+    rivals = {rival: candidates[rival].get("both", {}) for rival in ("eager", "compile") if rival in candidates}
     share = f"{ours['both']['of_copy'][0]:.2f} of a copy" if "both" in ours else ours["not_run"]
-    return f"{name}: {share}; " + ", ".join(f"{rival} / bn {ratio:.2f}" for rival, ratio in ratios.items())
+    ratios = [f"{rival} / bn {both.get('ratio', [math.nan])[0]:.2f}" for rival, both in rivals.items()]
+    return f"{name}: {share}; {', '.join(ratios)}"
 
 
-def file_in_runs(scale: str) -> Path:
-    """Where the record of a scale is written."""
-    return paths.runs() / "records" / f"kernels-{scale}.json"
-
-
-def as_json(record: dict) -> bytes:
-    """A record with a case a line: a hundred and fifty cases stay readable, and small."""
+def write(record: dict, path: Path | None = None) -> Path:
+    """Write a record, by default to runs/records, with a case a line: 150 cases stay readable, and small."""
+    path = path or paths.runs() / "records" / f"kernels-{record['scale']}.json"
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in record["cases"])
     rest = json.dumps(record | {"cases": []}, ensure_ascii=False, indent=1)
-    return rest.replace('"cases": []', f'"cases": [\n{lines}\n]', 1).encode()
+    files.write_atomically(path, rest.replace('"cases": []', f'"cases": [\n{lines}\n]', 1).encode())
+    return path

@@ -14,27 +14,29 @@ from bn.lab.chapters.kernels.cases import Case, digits
 from bn.lab.data import datasets
 
 GRAPH_CASE = Case((60, 100), "fp32", "NC", "bn_relu")
+ROUNDS, REPLAYS = 20, 200  # of the graph
+TIMED = 2  # training steps in a time
 SIDES = ("torch", "bn")
 # Mini-batch, width of the image, classes, steps of the loss curve and rounds of the timing, by scale.
 SIZES = {"cpu": (2, 64, 10, 5, 3), "gpu": (128, 224, 1000, 50, 12)}
 
 
-def graphs(rounds: int = 20, replays: int = 200) -> dict:
+def graphs() -> dict:
     """Microseconds of forward and backward of a 60x100 input in a CUDA graph: [median, least, most] by candidate."""
     given = kernel_cases.inputs(GRAPH_CASE, "cuda")
     wanted = ("bn", "triton", "eager")
     calls = {name: call for name, call in kernel_cases.candidates(GRAPH_CASE, given, False).items() if name in wanted}
     captured = {name: _captured(call, given) for name, call in calls.items()}
     times = {name: [] for name in captured}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for name, graph in captured.items():
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
-            for _ in range(replays):
+            for _ in range(REPLAYS):
                 graph.replay()
             end.record()
             end.synchronize()
-            times[name].append(1e3 * start.elapsed_time(end) / replays)
+            times[name].append(1e3 * start.elapsed_time(end) / REPLAYS)
     ratio = _range([theirs / ours for theirs, ours in zip(times["eager"], times["triton"], strict=True)])
     return {"case": GRAPH_CASE.name, "both_us": {name: _range(t) for name, t in times.items()}, "ratio": ratio}
 
@@ -113,15 +115,15 @@ def _trainer(network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, cuda: b
     return advance
 
 
-def _milliseconds(advance, cuda: bool, steps: int = 2) -> float:
+def _milliseconds(advance, cuda: bool) -> float:
     if cuda:
         torch.cuda.synchronize()
     start = time.perf_counter()
-    for _ in range(steps):
+    for _ in range(TIMED):
         advance()
     if cuda:
         torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start) / steps
+    return 1e3 * (time.perf_counter() - start) / TIMED
 
 
 def _range(values: list[float]) -> list[float]:

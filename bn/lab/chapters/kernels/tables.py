@@ -11,11 +11,10 @@ from bn.lab.chapters.kernels.figures import OPERATIONS, tensor
 from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import html, speech
-from bn.lab.show.numbers import isolated, left_to_right, number, scientific
+from bn.lab.show.numbers import NONE, isolated, left_to_right, number, scientific
 from bn.lab.show.words import N_, words
 from bn.lab.store import claims
 
-MISSING = "–"
 INPUTS = {"mean 100": N_("mean 100, std 0.1"), "mean 5e5": N_("mean 500,000, std 8")}
 WAYS = {
     "naive": N_("E[x²] − E[x]² in float32"),
@@ -52,7 +51,7 @@ def targets(record: dict, language: str) -> HTML:
 
 def _target(judged: Verdict, language: str) -> list[str]:
     _, estimate, (line,) = words(language), judged_by(judged), judged.claim.rule
-    value = MISSING if math.isnan(estimate.value) else number(estimate.value)
+    value = NONE if math.isnan(estimate.value) else number(estimate.value)
     verdict = speech.verdict(judged.verdict, language)
     if judged.rule_changed:
         verdict = Markup("{} <em>{}</em>").format(verdict, _("the rule changed after this run"))
@@ -103,16 +102,8 @@ def _step(result: dict, language: str) -> list[str]:
     apart = max(abs(a - b) for a, b in zip(losses["torch"], losses["bn"], strict=True))
     network = left_to_right("{network}, {batch}×3×{width}², {type}".format(**result))
     ends = [[left_to_right(f"{losses[side][k]:.3f}") for k in (0, -1)] for side in ("torch", "bn")]
-    return [
-        network,
-        *(_spread(times[side]) for side in ("torch", "bn")),
-        _spread(result["ratio"]),
-        *map(words(language).listed, ends),
-        number(apart),
-    ]
-
-
-# ---- Every case ----------------------------------------------------------------------------------
+    spreads = [_spread(values) for values in (times["torch"], times["bn"], result["ratio"])]
+    return [network, *spreads, *map(words(language).listed, ends), number(apart)]
 
 
 def cases(record: dict, language: str) -> HTML:
@@ -132,7 +123,7 @@ def _case(case: dict, compared: list[str], language: str) -> list[str]:
     shape = left_to_right(f"{tensor(case['shape'], case['layout'])}, {case['dtype']}")
     first = [shape, left_to_right(OPERATIONS[case["operation"]])]
     if "not_run" in case:
-        return [*first, isolated(case["not_run"]), *[MISSING] * (6 + len(compared))]
+        return [*first, isolated(case["not_run"]), *[NONE] * (6 + len(compared))]
     candidates = case["candidates"]
     errors = [_errors(candidates.get(name, {}), language) for name in compared]
     return [*first, left_to_right(case["torch_backend"]), *_speeds(candidates), *errors]
@@ -141,11 +132,11 @@ def _case(case: dict, compared: list[str], language: str) -> list[str]:
 def _speeds(candidates: dict[str, dict]) -> list[str]:
     """Shares of a copy's bandwidth, ratios, and the peak of memory in MB."""
     ours, eager = candidates["bn"], candidates["eager"]
-    shares = [_spread(ours[d]["of_copy"]) if "both" in ours else MISSING for d in ("forward", "backward")]
+    shares = [_spread(ours[d]["of_copy"]) if "both" in ours else NONE for d in ("forward", "backward")]
     rivals = [candidates.get(rival, {}) for rival in ("eager", "compile")]
-    ratios = [_spread(rival["both"]["ratio"]) if "both" in rival else MISSING for rival in rivals]
-    wall = _spread(eager["wall_ratio"]) if "wall_ratio" in eager else MISSING
-    memory = number(ours["peak_bytes"] / 2**20) if "peak_bytes" in ours else MISSING
+    ratios = [_spread(rival["both"]["ratio"]) if "both" in rival else NONE for rival in rivals]
+    wall = _spread(eager["wall_ratio"]) if "wall_ratio" in eager else NONE
+    memory = number(ours["peak_bytes"] / 2**20) if "peak_bytes" in ours else NONE
     return [*shares, *ratios, wall, memory]
 
 

@@ -1,32 +1,28 @@
 """Estimates of sections 4.2.1 and 4.2.2, from the record of notebook 08."""
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from bn.lab.judge import curves, statistics
-from bn.lab.judge.curves import gain, lost, peaks, share, steps_reaching, target, times_fewer
-from bn.lab.judge.statistics import Estimate
+from bn.lab.judge.curves import gain, lost, peaks, steps_reaching, target, times_fewer
+from bn.lab.judge.statistics import Estimate, plain_share
 
 
-def sooner(name: str) -> Callable[[dict], dict[str, Estimate]]:
+def sooner(record: dict, name: str) -> dict[str, Estimate]:
     """A network beside Inception: does it get there, how much sooner, and how far does it go?"""
-
-    def estimates(record: dict) -> dict[str, Estimate]:
-        networks = record["networks"]
-        return {
-            "reached": curves.reached(record, networks[name]),
-            "speed_up": curves.speed_up(record, name),
-            "peak_gain": gain(peaks(networks[name]), peaks(networks["inception"])),
-        }
-
-    return estimates
+    networks = record["networks"]
+    return {
+        "reached": curves.reached(record, networks[name]),
+        "speed_up": curves.speed_up(record, name),
+        "peak_gain": gain(peaks(networks[name]), peaks(networks["inception"])),
+    }
 
 
 def bn_x30(record: dict) -> dict[str, Estimate]:
     """In how many seeds it goes at least as far as BN-x5."""
     pairs = zip(peaks(record["networks"]["bn_x30"]), peaks(record["networks"]["bn_x5"]), strict=True)
-    return {"seeds_ahead": share(high >= low for high, low in pairs)}
+    return {"seeds_ahead": plain_share(high >= low for high, low in pairs)}
 
 
 def slower_start(record: dict) -> dict[str, Estimate]:
@@ -40,7 +36,7 @@ def slower_start(record: dict) -> dict[str, Estimate]:
 
 def inception_x5_diverges(record: dict) -> dict[str, Estimate]:
     """In how many seeds the plain network at five times the rate is lost."""
-    return {"seeds_lost": share(lost(record["networks"]["plain_x5"]))}
+    return {"seeds_lost": plain_share(lost(record["networks"]["plain_x5"]))}
 
 
 def sigmoid_trains(record: dict) -> dict[str, Estimate]:
@@ -79,8 +75,8 @@ def figure_3(record: dict) -> dict[str, Estimate]:
 
 
 ESTIMATES = {
-    "bn-baseline": sooner("bn_baseline"),
-    "bnx5-14x": sooner("bn_x5"),
+    "bn-baseline": partial(sooner, name="bn_baseline"),
+    "bnx5-14x": partial(sooner, name="bn_x5"),
     "bnx30": bn_x30,
     "bnx30-slower-start": slower_start,
     "inception-x5-diverges": inception_x5_diverges,

@@ -12,7 +12,7 @@ from bn.lab.chapters.training_speed.record import KINDS
 from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
 from bn.lab.judge import curves, statistics
 from bn.lab.show import seeds
-from bn.lab.show.numbers import number, percent, ratio
+from bn.lab.show.numbers import number, percent, ratio, times
 from bn.lab.show.style import COLOURS, INK, LINES, Drawing, legend_below, panel, steps_axis, styled
 from bn.lab.show.words import N_, words
 
@@ -63,7 +63,7 @@ def equal(record: dict, language: str) -> Drawing:
     """Without BN and with it at 1, 5 and 30 times the rate, all else equal."""
     _ = words(language)
     sides = {"plain": _("(a) Without BN"), "bn": _("(b) With BN")}
-    labels = {title: {f"{kind}_x{f}": views.times(f) for f in FACTORS} for kind, title in sides.items()}
+    labels = {title: {f"{kind}_x{f}": times(f) for f in FACTORS} for kind, title in sides.items()}
     title = _(
         "All else equal, final test accuracy at 1, 5 and 30 times the rate: {bn_x1}, {bn_x5}, {bn_x30} with BN; "
         "{plain_x1}, {plain_x5}, {plain_x30} without."
@@ -111,9 +111,6 @@ def _cross_note(networks: dict, language: str) -> str:
         return ""
     note = _("A cross: there one seed diverges, and from there on the mean is over the others, without an interval.")
     return f" {note}"
-
-
-# ---- Accuracy over training ------------------------------------------------------------------------
 
 
 def _panels(view: dict, labels: dict[str, dict[str, str]], language: str) -> tuple[tuple[Figure, str], ...]:
@@ -172,9 +169,6 @@ def _alt(title: str, view: dict, labels: dict[str, str], language: str) -> str:
         parts.append(part)
     shown = _("best validation accuracy")
     return f"{title}. {shown}: {_.listed(parts)}"
-
-
-# ---- Accuracy at each rate -------------------------------------------------------------------------
 
 
 def _swept(tried: dict, language: str) -> tuple[Figure, str]:

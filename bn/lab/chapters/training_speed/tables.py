@@ -1,7 +1,6 @@
 """The tables of notebook 08: Figure 3 of the paper, equal schedules, each at its own best rate, and the speed."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from IPython.display import HTML
@@ -12,10 +11,8 @@ from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
 from bn.lab.judge import curves, statistics
 from bn.lab.judge.curves import NEAR
 from bn.lab.show import html, numbers, seeds, speech
-from bn.lab.show.numbers import isolated, left_to_right, number
+from bn.lab.show.numbers import NONE, isolated, left_to_right, number
 from bn.lab.show.words import N_, words
-
-_MISSING = "–"
 
 
 def figure3(record: dict, language: str) -> HTML:
@@ -49,7 +46,7 @@ def equal(record: dict, language: str) -> HTML:
     _, view = words(language), views.equal(record)
     kinds = {"plain": _("without BN, rate {factor}"), "bn": _("with BN, rate {factor}")}
     labels = {"inception": views.name("inception", language)}
-    labels |= {f"{kind}_x{f}": label.format(factor=views.times(f)) for kind, label in kinds.items() for f in FACTORS}
+    labels |= {f"{kind}_x{f}": label.format(factor=numbers.times(f)) for kind, label in kinds.items() for f in FACTORS}
     return _comparison(view, labels, _equal_title(view, language), record, language)
 
 
@@ -86,9 +83,6 @@ def throughput(record: dict, language: str) -> HTML:
     return _table(title.format(longer=number(float(longer))), head, rows, note, record, language)
 
 
-# ---- What was measured -----------------------------------------------------------------------------
-
-
 def _comparison(view: dict, labels: dict[str, str], title: str, record: dict, language: str) -> HTML:
     """A table of our own measures, a row for each of the labelled networks."""
     rows = [[label, *_measures(view, name, language)] for name, label in labels.items()]
@@ -122,23 +116,17 @@ def _measures(view: dict, name: str, language: str) -> list[str]:
     near = curves.steps_reaching(network, NEAR * curves.target(view))
     return [
         number(float(network["recipe"]["learning_rate"])),
-        seeds.never(np.isinf(steps), language) or _mean(steps, 0),
+        seeds.never(np.isinf(steps), language) or _mean(steps, 0, math.inf),
         _factor(view, name, 1, steps, language),
         _factor(view, name, NEAR, near, language),
-        seeds.diverged([not share for share in best], language) or _percent(best),
-        seeds.diverged(curves.diverged(network), language) or _percent(curves.finals(network)),
+        seeds.diverged([not share for share in best], language) or _mean(100 * np.array(best), 1, 100),
+        seeds.diverged(curves.diverged(network), language) or _mean(100 * np.array(curves.finals(network)), 1, 100),
     ]
 
 
-def _percent(shares: list[float]) -> str:
-    return _mean([100 * share for share in shares], 1, most=100)
-
-
-def _mean(values: list[float], digits: int, most: float = math.inf) -> str:
+def _mean(values: list[float] | np.ndarray, digits: int, most: float) -> str:
     """Mean and interval, which of few seeds may reach beyond what is possible and is cut there."""
-    estimate = statistics.mean(values)
-    possible = replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, most))
-    return numbers.with_interval(possible, digits)
+    return numbers.with_interval(statistics.mean(values, bounds=(0, most)), digits)
 
 
 def _factor(view: dict, name: str, share: float, steps: list[float], language: str) -> str:
@@ -147,7 +135,7 @@ def _factor(view: dict, name: str, share: float, steps: list[float], language: s
         return number(1)
     if never := seeds.never(np.isinf(steps), language):
         return never
-    return _MISSING if views.reference_lost(view) else numbers.with_interval(curves.speed_up(view, name, share), 2)
+    return NONE if views.reference_lost(view) else numbers.with_interval(curves.speed_up(view, name, share), 2)
 
 
 def _equal_title(view: dict, language: str) -> str:
@@ -159,7 +147,7 @@ def _equal_title(view: dict, language: str) -> str:
     if not reached:
         return _("All else equal, BN comes to Inception's best accuracy in every seed at none of the three rates.")
     title = _("All else equal, BN comes to Inception's best accuracy in every seed at {rates} the rate.")
-    return title.format(rates=_.listed([views.times(f) for f in reached]))
+    return title.format(rates=_.listed([numbers.times(f) for f in reached]))
 
 
 def _note(view: dict, language: str) -> str:
@@ -170,9 +158,6 @@ def _note(view: dict, language: str) -> str:
         "{share} of it. Times fewer: Inception's steps over the network's. In brackets after a word: in how many of "
         "the seeds."
     ).format(target=views.target(view), near=views.target(view, NEAR), share=numbers.percent(NEAR, 0))
-
-
-# ---- What the paper says ---------------------------------------------------------------------------
 
 
 def _beside(ours: list[str], papers: list[str]) -> list[str]:
@@ -188,8 +173,8 @@ def _papers(name: str, language: str) -> list[str]:
         rate = paper.RATE * {"bn_x5": 5, "bn_x30": 30, "bn_x5_sigmoid": 5}.get(name, 1)
         return [number(rate), _papers_factor(name, language), number(f"{paper.FIGURE_3[name][1]:.1f}")]
     if name == "plain_x5":
-        return [number(5 * paper.RATE), _MISSING, _("diverged")]
-    return [_MISSING, _MISSING, number("≤ 0.1") if name == "sigmoid" else _MISSING]
+        return [number(5 * paper.RATE), NONE, _("diverged")]
+    return [NONE, NONE, number("≤ 0.1") if name == "sigmoid" else NONE]
 
 
 def _papers_factor(name: str, language: str) -> str:

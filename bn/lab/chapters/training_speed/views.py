@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from bn.lab.judge import curves
-from bn.lab.show.numbers import isolated, left_to_right, number, percent
+from bn.lab.show.numbers import isolated, number, percent
 from bn.lab.show.words import N_, words
 
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
@@ -32,11 +32,6 @@ NOTHING_TO_COMPARE = N_(
 def name(network: str, language: str) -> str:
     """What a network of FIVE or CONTROLS is called."""
     return isolated(words(language)(NAMES[network]))
-
-
-def times(factor: float) -> str:
-    """A multiple, such as ×5."""
-    return left_to_right(f"×{factor:g}")
 
 
 def equal(record: dict) -> dict:

@@ -59,7 +59,9 @@ def test_everything_speaks_one_language_and_never_says_nan(changed, language, lo
 def test_the_title_of_the_changes_counts_what_helps_and_what_does_clearly(changed, language):
     title = figures.changes(changed, language).title
     # Alone: rate and L2 up, the rate clearly; Dropout down, clearly. Left out: rate and shuffling, the rate clearly.
-    assert seen.numbers(title) == ["2", "7", "1", "1", "1", "2", "1", "0", "0"]
+    first, second, *others = seen.numbers(title)
+    assert {first, second} == {"2", "7"}  # in the order of the language
+    assert others == ["1", "1", "1", "2", "1", "0", "0"]
 
 
 def test_to_the_right_a_change_helps_in_both_panels(changed):

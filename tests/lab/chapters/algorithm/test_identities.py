@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bn import reference
-from bn.lab.chapters.algorithm import case, gradients, identities, inference, transform
+from bn.lab.chapters.algorithm import case, gradients, identities
 from bn.lab.store import claims
 
 SIZE = {"m": 12, "features": 3, "eps": 1e-5}
@@ -78,7 +78,7 @@ def test_a_wrong_reference_is_noticed(monkeypatch, rules, line, wrong, noticed_b
     assert source.count(line) == 1
     mutant = type(reference)("mutant")
     exec(source.replace(line, wrong), mutant.__dict__)
-    for module in (case, transform, gradients, inference):
+    for module in (case, gradients, identities):
         monkeypatch.setattr(module, "reference", mutant)
     drawn = case.draw(seed=0, **SIZE)
     result = {name: [value] for name, value in identities.CLAIMS[noticed_by](drawn).items()}

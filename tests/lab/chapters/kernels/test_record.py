@@ -11,7 +11,7 @@ import torch
 from bn.lab.chapters.kernels import __main__ as command
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.measure import BrokenDevice
-from bn.lab.chapters.kernels.record import Work, as_json, record, run
+from bn.lab.chapters.kernels.record import Work, record, run, write
 from bn.lab.chapters.kernels.spec import Kernels
 from bn.lab.spec import ParameterError
 from bn.lab.store import claims
@@ -46,7 +46,7 @@ def test_it_resumes_and_says_where_it_comes_from(fresh_runs, monkeypatch):
     assert calls == [first, second, second, third]
     assert whole["complete"] and whole == run(SMOKE, report=silent)
     assert {"commit", "dirty", "devices", "versions", "finished", "command", "code"} <= set(whole["provenance"])
-    assert json.loads(as_json(whole)) == whole
+    assert json.loads(write(whole).read_text("utf-8")) == whole
 
 
 def test_the_notebook_s_record_is_written(fresh_runs, monkeypatch, capsys):
@@ -54,6 +54,13 @@ def test_the_notebook_s_record_is_written(fresh_runs, monkeypatch, capsys):
     answer = record(Kernels(scale="smoke", dataset="digits"))
     assert json.loads((fresh_runs / "records" / "kernels-smoke.json").read_text("utf-8")) == answer
     assert capsys.readouterr().out == ""
+
+
+def test_a_quick_run_is_never_complete(fresh_runs, monkeypatch):
+    monkeypatch.setattr(kernel_record, "measure", made_up)
+    quick = run(Work("smoke", quick=True), report=silent)
+    assert not quick["complete"] and quick["asked"]["quick"] and len(quick["cases"]) == quick["cases_planned"]
+    assert run(SMOKE, report=silent)["complete"]
 
 
 def test_it_keeps_the_rules_that_it_ran_under(fresh_runs, monkeypatch):
@@ -98,6 +105,14 @@ def test_without_cuda_a_gpu_is_refused_in_one_sentence(fresh_runs):
         with pytest.raises(ParameterError, match=r"^scale 'gpu' measures on a GPU.*make bench-gpu"):
             call()
     assert not fresh_runs.exists()
+
+
+@ON_CPU
+def test_the_command_refuses_a_gpu_without_cuda_as_it_refuses_a_wrong_parameter(fresh_runs, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["kernels", "--scale", "gpu"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith("error: scale 'gpu' measures on a GPU")
 
 
 def test_the_command_line(monkeypatch, capsys):
