@@ -51,7 +51,7 @@ class Throwaway(DigitSpec):
     "record": '''"""Each seed, times the factor."""
 
 from bn.lab.chapters.throwaway.spec import Throwaway
-from bn.lab.store import records
+from bn.lab.store import provenance, records
 
 
 def record(spec: Throwaway) -> dict:
@@ -59,7 +59,7 @@ def record(spec: Throwaway) -> dict:
     values = [spec.factor * seed for seed in spec.seeds]
     halved = [value / spec.factor - seed for value, seed in zip(values, spec.seeds, strict=True)]
     results = {"values": values, "measured": {"throwaway-exact": {"difference": halved}}}
-    return records.finish("throwaway", spec, [records.short_meta("0" * 64, "0" * 16, 0.0)], results)
+    return records.finish("throwaway", spec, [provenance.meta("0" * 64, "0" * 16, 0.0)], results)
 ''',
     "estimates": '''"""The mean of the values."""
 

@@ -80,7 +80,7 @@ def adjust(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) 
 def crops(x: Tensor, count: int = 1) -> Iterator[Tensor]:
     """The batch `count` times, each time another crop (m, channels, size, size), for a mean of the predictions.
 
-    `size` is the shorter side of the images. One crop exists at a time; `torch.cat` puts them together.
+    `size` is the shorter side of the images. The crops of one square exist at a time; `torch.cat` puts them together.
 
     - 1: the centre of the image as it is.
     - 10: the centre square, scaled to 8/7 of `size` (256 pixels for 224); its four corners and its centre, each
@@ -99,15 +99,9 @@ def crops(x: Tensor, count: int = 1) -> Iterator[Tensor]:
     if count == 10:
         views = _corners_and_centre(scaled(centre, round(size * _SCALES[0] / 7)), size)
     else:
-        views = _one_hundred_and_forty_four(x, size)
+        squares = (square for scale in _SCALES for square in _squares(scaled(x, round(size * scale / 7))))
+        views = (view for square in squares for view in (*_corners_and_centre(square, size), scaled(square, size)))
     return (mirrored for view in views for mirrored in (view, view.flip(-1)))
-
-
-def _one_hundred_and_forty_four(x: Tensor, size: int) -> Iterator[Tensor]:
-    for scale in _SCALES:
-        for square in _squares(scaled(x, round(size * scale / 7))):
-            yield from _corners_and_centre(square, size)
-            yield scaled(square, size)
 
 
 def _corners_and_centre(x: Tensor, size: int) -> list[Tensor]:

@@ -8,8 +8,6 @@ Settings are chosen on `validation`, results are read on `test`. Nothing is down
 are looked for.
 """
 
-from torch import Tensor
-
 from bn.lab.data import datasets, folders
 from bn.lab.data.augment import scaled
 from bn.lab.data.datasets import DataError, Images, Split
@@ -36,10 +34,7 @@ def load(name: str, size: int | None = None) -> Images:
         raise DataError(f"size must be a whole number at least {SMALLEST} (pixels), but it is {size!r}")
     if name in PHOTOGRAPHS:
         return folders.read(name, size)
-    splits = [Split(scaled(_bytes(name, x), size), y) for x, y in datasets.shades(name)]
+    factor = 255 / 16 if name == "digits" else 1  # scikit-learn's shades end at 16
+    shades = [((x[:, None] * factor).round().to(x.dtype), y) for x, y in datasets.shades(name)]
+    splits = [Split(scaled(x, size), y) for x, y in shades]
     return Images(name, *splits, datasets.checksum(splits), tuple("0123456789"))
-
-
-def _bytes(name: str, x: Tensor) -> Tensor:
-    """Digits (n, h, w) as (n, 1, h, w) from 0 to 255; scikit-learn's shades end at 16."""
-    return (x[:, None] * (255 / 16)).round().to(x.dtype) if name == "digits" else x[:, None]

@@ -53,11 +53,6 @@ def read(path: Path) -> dict:
     return record
 
 
-def committed(name: str) -> dict:
-    """A record that is part of the book, such as `activations/paper`."""
-    return read(paths.RECORDS / f"{name}.json")
-
-
 def deciding(experiment: str) -> dict | None:
     """The record that decides the claims of an experiment: the committed one of the largest scale, if there is any."""
     candidates = [paths.RECORDS / experiment / f"{scale}.json" for scale in reversed(SCALES) if scale != "smoke"]
@@ -76,11 +71,6 @@ def carried(code: str) -> dict | None:
 def numbers(values) -> list[float | None]:
     """Plain numbers with five significant digits; what is not finite becomes None, as JSON has no NaN."""
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(values, float)]
-
-
-def short_meta(checksum: str, code: str, seconds: float) -> dict:
-    """What `finish` wants to know of a training that is too short to be kept as a run."""
-    return provenance.meta(checksum, code, seconds)
 
 
 def _rules(metas: list[dict]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -203,9 +204,10 @@ class Batches:
         self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
         self.x, self.y = images.train.x, images.train.y.to(device)
         self.photographs = images.name in PHOTOGRAPHS
-        self.per_epoch = len(augment.shards(len(self.y), recipe.batch, recipe.shards, epoch=0))
+        dealt = partial(augment.shards, len(self.y), recipe.batch, recipe.shards, seed=seed, within=recipe.shuffled)
+        self._epoch = lru_cache(maxsize=1)(dealt)
+        self.per_epoch = len(self._epoch(0))
         self._generator = torch.Generator(device)
-        self._epoch, self._order = -1, None
         self._reader, self._next = None, (-1, None)
         if device.type == "cuda":
             if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
@@ -220,12 +222,8 @@ class Batches:
 
     def indices(self, step: int) -> Tensor:
         """Which training images this process sees in a step, (batch / ranks,) int64."""
-        recipe, examples = self.recipe, len(self.y)
         epoch, k = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            order = augment.shards(examples, recipe.batch, recipe.shards, epoch, self.seed, recipe.shuffled)
-            self._epoch, self._order = epoch, order
-        return self._order[k][self.rank :: self.ranks]
+        return self._epoch(epoch)[k][self.rank :: self.ranks]
 
     def _read(self, step: int) -> tuple[Tensor, Tensor]:
         i = self.indices(step)

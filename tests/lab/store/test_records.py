@@ -191,7 +191,7 @@ def test_a_record_of_the_book_is_in_order(path):
     carried = records.carried(p["code"]) or {"now": p["code"]}
     assert carried["now"] == code_digest(record["experiment"]), "made by other code than is here: make it again"
     assert re.fullmatch(r"[0-9a-f]{10}", p["commit"])
-    assert record == records.committed(f"{path.parent.name}/{path.stem}")
+    assert record == records.read(path)
     kind = registry.experiment(record["experiment"]).spec
     assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
 

@@ -92,8 +92,7 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
     """A row for each change."""
     _, labels = words(language), []
     title = _(_PANELS[part])
-    axes = panel(title, language)
-    axes.figure.set_size_inches(4.2, 4.0)
+    axes = panel(title, language, (4.2, 4.0))
     for y, (change, gain) in enumerate(gains.items()):
         _row(axes, y, gain)
         lines = [_(NAMES[change]), how(record, change, language), seeds.diverged(np.isnan(gain), language)]

@@ -8,7 +8,7 @@ from bn.lab import paper, paths
 from bn.lab.chapters.inception import counts
 from bn.lab.chapters.inception.spec import Counted
 from bn.lab.data import datasets
-from bn.lab.store import claims, files, records
+from bn.lab.store import claims, files, provenance, records
 from bn.lab.train import inception, runs
 
 NETWORKS = ("plain", "bn")
@@ -37,6 +37,6 @@ def _tried(spec: Counted) -> dict:
             options = {"width": spec.width, "size": spec.pixels, "batch_norm": name == "bn"}
             trials[name] = [counts.trial(images.train, seed, spec.steps, **options) for seed in spec.seeds]
         seconds = [trial.pop("seconds") for trial in chain(*trials.values())]
-        metas = [records.short_meta(images.checksum, runs.code_digest(), s) for s in seconds]
+        metas = [provenance.meta(images.checksum, runs.code_digest(), s) for s in seconds]
         files.write_atomically(path, json.dumps({"trials": trials, "metas": metas}).encode())
     return json.loads(path.read_text("utf-8"))
