@@ -196,6 +196,17 @@ def test_a_record_of_the_book_is_in_order(path):
     assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
 
 
+def test_what_is_carried_over_is_of_a_record_and_says_why():
+    entries = yaml.safe_load((paths.RECORDS / "carried.yml").read_text("utf-8"))
+    assert set(entries) <= {records.read(path)["provenance"]["code"] for path in COMMITTED}
+    for entry in entries.values():
+        assert set(entry) == {"now", "commit", "why"} and entry["why"]
+        assert re.fullmatch(r"[0-9a-f]{10}", entry["commit"]) and entry["now"] in {
+            runs.code_digest(),
+            image_runs.code_digest(),
+        }
+
+
 def tuples(values: dict) -> dict:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
