@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from IPython.display import HTML
+from markupsafe import Markup
 
 from bn.lab import paper
 from bn.lab.chapters.training_speed import views
@@ -19,8 +20,8 @@ def figure3(record: dict, language: str) -> HTML:
     """Figure 3 beside the paper's: steps to Inception's best accuracy, how many times fewer, and how far each goes."""
     _, rows = words(language), []
     for network in (*FIVE, *CONTROLS):
-        name = views.name(network, language)
-        label = _("{network} (control)").format(network=name) if network in CONTROLS else name
+        name = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
+        label = Markup(_("{network} (control)")).format(network=name) if network in CONTROLS else name
         measures = _measures(record, network, language)
         rows.append(_beside([label, *measures], _papers(network, language)))
     title = views.title(
