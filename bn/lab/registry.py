@@ -62,8 +62,3 @@ def experiment(name: str) -> Experiment:
 def figures(name: str) -> ModuleType:
     """The module with the figures of one chapter, a function each, from a record and a language to a drawing."""
     return importlib.import_module(f"bn.lab.chapters.{name}.figures")
-
-
-def experiments() -> dict[str, Experiment]:
-    """All of them by name, in the order of the book."""
-    return {name: experiment(name) for name in names()}

@@ -40,7 +40,7 @@ def test_a_folder_without_an_experiment_is_named(monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_chapter_exports_its_experiment(name):
-    experiment = registry.experiments()[name]
+    experiment = registry.experiment(name)
     assert experiment.name == name
     assert issubclass(experiment.spec, Spec) and experiment.spec.sizes
     assert callable(experiment.record) and registry.figures(name).__doc__

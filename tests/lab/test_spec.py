@@ -121,6 +121,8 @@ def test_what_is_asked_reaches_the_training():
     assert (setting.steps, setting.every) == (500, 5)
     assert spec.setting("plain", 7, 1.0, 0.1).every == 1
     assert (spec.rates, spec.weight_stds) == ((1.0, 2.0), (0.1,))
+    both = Activations(scale="smoke", dataset="digits", rates=(1.0, 2.0), weight_stds=(0.1, 0.3))
+    assert both.cells() == [(1.0, 0.1), (1.0, 0.3), (2.0, 0.1), (2.0, 0.3)], "rates outermost, as the figure reads them"
     assert Activations(dataset="digits", unit=99, batch=1_257).unit == 99
 
 

@@ -10,22 +10,33 @@ import argparse
 from bn.lab import paths, registry
 from bn.lab.data.datasets import DataError
 from bn.lab.spec import ParameterError
+from bn.lab.store import claims, workers
+from bn.lab.store.claims import ClaimsError
 from bn.lab.store.workers import RunError
 from bn.lab.train.loop import TrainingError
 
 
 def main() -> None:
-    """Train what is missing of one chapter's networks and write its record to runs/records."""
-    parser = argparse.ArgumentParser(prog="python -m bn.lab.chapters", description=main.__doc__)
+    """Train what is missing of one chapter's networks and write its record to runs/records.
+
+    Exit status 2: it is asked wrongly; 1: what is asked cannot be done.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bn.lab.chapters", description=main.__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=registry.names())
     parser.add_argument("--scale", default="cpu")
     parser.add_argument("--dataset", default="auto")
     options = parser.parse_args()
-    experiment = registry.experiment(options.experiment)
     try:
+        registry.notebook(options.experiment)  # which the record names: better missed now than after the training
+        claims.ledger()
+        experiment = registry.experiment(options.experiment)
         experiment.record(experiment.spec(scale=options.scale, dataset=options.dataset))
-    except (ParameterError, DataError, TrainingError, RunError) as error:
-        raise SystemExit(f"error: {error}") from None
+    except ParameterError as error:
+        parser.exit(2, f"error: {error}\n")
+    except (DataError, TrainingError, RunError, ClaimsError, LookupError) as error:
+        parser.exit(1, f"error: {error}\n")
+    except OSError as error:
+        parser.exit(1, f"error: {workers.sentence(error)}\n")
     print(f"The record of {options.experiment} is written to {paths.runs() / 'records'}")
 
 

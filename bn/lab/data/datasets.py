@@ -43,7 +43,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """One data set in three disjoint parts, x (n, 784) uint8 in {0, 1}, with the SHA-256 of its pixels and labels."""
+    """One data set in three disjoint parts, with a SHA-256: here of its pixels and labels."""
 
     name: str
     train: Split

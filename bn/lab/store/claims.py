@@ -115,22 +115,23 @@ def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: 
     if not isinstance(entry, dict):
         raise ClaimsError(f"{path}: a claim must have keys such as `id`, but it is {entry!r}")
     where = f"{path}, claim {entry.get('id', '?')}"
-    if missing := sorted(_REQUIRED - set(entry)):
+    if missing := sorted(map(str, _REQUIRED - set(entry))):
         raise ClaimsError(f"{where}: {', '.join(missing)} is missing")
-    if unknown := sorted(set(entry) - _REQUIRED - _OPTIONAL):
+    if unknown := sorted(map(str, set(entry) - _REQUIRED - _OPTIONAL)):
         raise ClaimsError(f"{where}: {', '.join(unknown)} is not known")
     for key, allowed in (("kind", KINDS), ("scale", (*SCALES, None))):
         if entry.get(key) not in allowed:
             raise ClaimsError(f"{where}: {key} must be one of {', '.join(map(str, allowed))}, but it is {entry[key]!r}")
-    rule = entry["rule"] if isinstance(entry["rule"], list) else []
-    if bool(rule) == (entry["kind"] in WITHOUT_RULE):
-        raise ClaimsError(f"{where}: a claim has a rule unless its kind is {' or '.join(map(repr, WITHOUT_RULE))}")
+    rule = entry["rule"]
+    if not isinstance(rule, list) or bool(rule) == (entry["kind"] in WITHOUT_RULE):
+        kinds = " or ".join(map(repr, WITHOUT_RULE))
+        raise ClaimsError(f"{where}: a claim has a list of lines as its rule, [] where its kind is {kinds}")
     return Claim(experiment, group=group, **entry | {"rule": tuple(_line(line, labels, where) for line in rule)})
 
 
 def _line(line: dict, labels: dict, where: str) -> Line:
     relations = [key for key in line if key in RELATIONS] if isinstance(line, dict) else []
-    if len(relations) != 1 or len(line) != 2 or line.get("estimate") not in labels:
+    if len(relations) != 1 or len(line) != 2 or str(line.get("estimate")) not in labels:
         raise ClaimsError(
             f"{where}: a line of a rule must have an estimate that `estimates` names and one of "
             f"{', '.join(RELATIONS)}, but it is {line}"

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from bn.lab import paper
 from bn.lab.data.datasets import DataError
 from bn.lab.spec import ParameterError, one_of, whole
-from bn.lab.store import files, workers
+from bn.lab.store import claims, files, workers
 from bn.lab.store.workers import RunError
 from bn.lab.train import image_runs, recipes
 from bn.lab.train.image_runs import Pair
@@ -179,13 +179,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     torch.set_num_threads(1)  # as the notebooks' workers: the same bytes every time
     try:
+        claims.ledger()  # its rules are kept with the run: a file not in order is better said now
         named = asked(options)
         if options.list:
             return _print_list(named)
         one_of("network", options.network, tuple(named))
         with _group() as rank:
             _train(options.network, (named[options.network], options.seed), options.synchronized, rank == 0)
-    except (ParameterError, TrainingError, DataError, RunError, OSError) as error:
+    except (ParameterError, TrainingError, DataError, RunError, claims.ClaimsError, OSError) as error:
         said = workers.sentence(error) if isinstance(error, OSError) else error
         print(f"error: {said}", file=sys.stderr, flush=True)
         raise SystemExit(2 if isinstance(error, ParameterError) else 1) from error

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from bn.lab import paper, paths
 from bn.lab.data import augment, folders, images
 from bn.lab.data.datasets import Images, Split
-from bn.lab.store import files, provenance, workers
+from bn.lab.store import claims, files, provenance, workers
 from bn.lab.store.workers import device
 from bn.lab.train import inception, loop
 from bn.lab.train.loop import CHUNK, ImageTrainer, TrainingError, watched
@@ -56,6 +56,7 @@ def train_pair(pair: Pair, report: Callable[[int], None] = lambda steps: None, s
     with workers.lock(path.stem) if first else nullcontext():
         if of_the_first(path.exists()):
             return
+        claims.ledger()  # read now and kept, so that the rules of the run are those at its start
         recipe, seed = pair
         trainer = ImageTrainer(recipe, seed, images_of(recipe), device(), synchronized)
         checkpoint = paths.runs() / "checkpoints" / f"{path.stem}.pt"

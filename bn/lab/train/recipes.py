@@ -25,8 +25,8 @@ class Recipe:
 
     - `modules`: those of Figure 5 that are built, all where it is empty.
     - `halflife`: steps in which the learning rate halves (the paper: exponential decay).
-    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer; with BN a fifth of it, 4e-5, which
-      Google's later Inceptions were trained with.
+    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer; the change `l2` makes it a fifth,
+      4e-5, which Google's later Inceptions were trained with.
     - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
     - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
     - `watched`: how many images of the validation and test parts are looked at, 0 for all.

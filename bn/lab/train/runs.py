@@ -14,7 +14,7 @@ import torch
 
 from bn.lab import paths
 from bn.lab.data import datasets
-from bn.lab.store import files, provenance, workers
+from bn.lab.store import claims, files, provenance, workers
 from bn.lab.train import mlp, replicas
 from bn.lab.train.replicas import Pair, Setting, Trainer
 
@@ -59,6 +59,7 @@ def train_group(group: list[Pair], report: Callable[[int], None] = lambda steps:
 
 
 def _train_missing(group: list[Pair], report: Callable[[int], None]) -> None:
+    claims.ledger()  # read now and kept, so that the rules of the run are those at its start
     data = datasets.load(group[0][0].dataset)
     targets = {pair: _run_file(*pair, data.checksum) for pair in group}
     missing = {pair: path for pair, path in targets.items() if not path.exists()}

@@ -31,4 +31,4 @@ def test_it_makes_the_record(fresh_runs, monkeypatch, capsys):
 def test_wrong_words_are_refused_in_a_sentence(monkeypatch, capsys, arguments, sentence):
     with pytest.raises(SystemExit) as ended:
         call(monkeypatch, *arguments)
-    assert sentence in f"{ended.value}{capsys.readouterr().err}"
+    assert sentence in capsys.readouterr().err and ended.value.code == 2

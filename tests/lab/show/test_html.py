@@ -92,5 +92,7 @@ def test_the_ledger_has_a_row_for_every_claim_of_the_paper_and_none_for_targets(
 def test_a_part_of_a_page_is_drawn_from_the_record_that_decides():
     shown = soup(pages.part("en", "figure", "activations", "figure1"))
     assert len(shown.select(".bn-panels svg")) == 3
+    with pytest.raises(KeyError, match="no chapter is called 'activation'"):
+        pages.part("en", "figure", "activation", "figure1")
     seeds = records.deciding("activations")["asked"]["seeds"]
     assert ", ".join(f"\u2066{seed}\u2069" for seed in seeds) in shown.get_text()

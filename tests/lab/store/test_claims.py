@@ -102,12 +102,13 @@ def test_the_digest_of_a_rule_sees_what_decides_and_nothing_else(files):
         ("claims:\n", "claims:\n- some text\n", "a claim must have keys such as `id`, but it is 'some text'"),
         ("estimates:  # what", "estimates: 3  # what", "cannot be read"),
         ("    - {estimate: drift_ratio, at_most: 0.5}\n", "    - some text\n", "but it is some text"),
-        ("    - {estimate: drift_ratio, at_most: 0.5}\n", "    []\n", "a claim has a rule unless its kind is"),
+        ("    - {estimate: drift_ratio, at_most: 0.5}\n", "    []\n", "a list of lines as its rule"),
         (
             "    - {estimate: drift_ratio, at_most: 0.5}\n",
             "",
-            "a claim has a rule unless its kind is 'as stated' or 'open'",
+            "[] where its kind is 'as stated' or 'open'",
         ),
+        ("estimate: drift_ratio, at", "estimate: [drift_ratio], at", "an estimate that `estimates` names"),
         ("drift_ratio, at_most: 0.5", "drift_ratio, at_most: 1e-6", "a number such as 1.0e-6, but it is '1e-6'"),
         ("drift_ratio, at_most: 0.5", "drift_ratio, at_most: .nan", "a number such as 1.0e-6, but it is nan"),
         (

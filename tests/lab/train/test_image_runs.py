@@ -1,6 +1,7 @@
 """Runs of section 4.2: trained once, gone on with after a kill; predictions; what each file's name depends on."""
 
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,6 +139,16 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_with_the_same_by
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
     assert not list(fresh_runs.glob("checkpoints/*.pt"))
+
+
+def test_a_checkpoint_between_evaluations_counts_the_time_so_far(fresh_runs, monkeypatch):
+    seconds, save = [], files.save
+    monkeypatch.setattr(image_runs, "SAVE_BETWEEN", 0)
+    monkeypatch.setattr(files, "save", lambda state, path: seconds.append(state.get("seconds")) or save(state, path))
+    image_runs.train_pair((PLAIN, 1))
+    *steps, weights = seconds
+    assert len(steps) == 8 and weights is None
+    assert all(later > earlier for earlier, later in pairwise(steps))
 
 
 def test_a_checkpoint_is_not_written_at_every_evaluation(fresh_runs, monkeypatch):

@@ -29,16 +29,22 @@ def main() -> None:
     if options.minutes is not None and not options.minutes > 0:
         parser.error(f"--minutes must be more than 0, but it is {options.minutes:g}")
     try:
+        claims.ledger()  # a file that is not in order: better said now than after the measuring
         record = run(Work(options.scale, options.quick), options.minutes, lambda line: print(line, flush=True))
     except ParameterError as error:
         parser.exit(2, f"error: {error}\n")
-    except BrokenDevice as error:
+    except (BrokenDevice, claims.ClaimsError) as error:
         parser.exit(1, f"error: {error}\n")
     for claim in claims.of_chapter("kernels"):
         print(sentence(verdicts.judge(claim.id, record)))
-    decides = paths.RECORDS / "kernels" / "gpu.json" if options.scale == "gpu" else None
-    out = write(record, options.out or decides)
+    out = write(record, options.out or _decides(record))
     print(f"{len(record['cases'])} of {record['cases_planned']} cases are in {out}")
+
+
+def _decides(record: dict) -> Path | None:
+    """Where a GPU's record becomes part of the book; a part of one never takes the place of a whole."""
+    path = paths.RECORDS / "kernels" / "gpu.json"
+    return path if record["scale"] == "gpu" and (record["complete"] or not path.exists()) else None
 
 
 def _parser() -> argparse.ArgumentParser:

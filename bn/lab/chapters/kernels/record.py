@@ -144,7 +144,7 @@ def _assembled(work: Work, kept: _Kept) -> dict:
         "asked": asdict(work),
         "rules": kept.rules,
         "complete": not work.quick and all(name in kept.parts for name in work.parts()),
-        "cases_planned": len(wanted),
+        "cases_planned": len(cases.plan(work.scale)),
         "l2_bytes": torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else None,
         "provenance": {
             **provenance.source(),
