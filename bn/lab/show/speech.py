@@ -48,7 +48,7 @@ def size(record: dict, language: str) -> str:
     else:
         sentence = _("Small scale, not the paper's experiment: {images}, {steps}, {seeds}.")
     return sentence.format(
-        images=numbers.isolated(_(DATASETS[record["dataset"]]).format(pixels=pixels)),
+        images=numbers.isolated(_(DATASETS.get(record["dataset"], record["dataset"])).format(pixels=pixels)),
         steps=steps(asked["steps"], language),
         seeds=seeds(len(asked["seeds"]), language),
     )

@@ -145,6 +145,16 @@ def test_a_record_that_is_not_in_order_is_named(tmp_path, text, sentence):
     assert str(path) in str(caught.value) and sentence in str(caught.value)
 
 
+def test_the_record_of_the_largest_scale_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    assert records.deciding("algorithm") is None
+    (tmp_path / "algorithm").mkdir()
+    common = {"experiment": "algorithm", "dataset": "digits", "asked": {}, "rules": {}, "provenance": {}}
+    for scale, decides in (("smoke", None), ("cpu", "cpu"), ("paper", "paper"), ("gpu", "paper")):
+        (tmp_path / "algorithm" / f"{scale}.json").write_text(json.dumps(common | {"scale": scale}), "utf-8")
+        assert (records.deciding("algorithm") or {}).get("scale") == decides
+
+
 # ---- The command that makes it again -------------------------------------------------------------
 
 whole = st.integers(1, 10**9)
