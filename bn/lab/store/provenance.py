@@ -1,5 +1,6 @@
 """Where numbers come from: which version of this repository made them, on which device, with which libraries."""
 
+import os
 import platform
 import subprocess
 import time
@@ -14,11 +15,16 @@ from bn.lab.store import claims
 
 
 def source() -> dict:
-    """Which version of this repository: its number, its commit (None without git), and whether files were changed."""
+    """Which version of this repository: its number, its commit, and whether files were changed; None where unknown.
+
+    Where the files travel without git, the environment variable BN_COMMIT names the commit that they are of.
+    """
+    told = os.environ.get("BN_COMMIT")
+    changed = "" if told else _git("status", "--porcelain", "--untracked-files=no")
     return {
         "version": bn.__version__,
-        "commit": _git("rev-parse", "--short=10", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": told or _git("rev-parse", "--short=10", "HEAD"),
+        "dirty": None if changed is None else bool(changed),
     }
 
 

@@ -32,9 +32,16 @@ def test_the_source_is_the_commit_and_whether_files_were_changed(tmp_path, monke
 
 def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    assert provenance.source() == {"version": bn.__version__, "commit": None, "dirty": False}
+    unknown = {"version": bn.__version__, "commit": None, "dirty": None}
+    assert provenance.source() == unknown
     monkeypatch.setenv("PATH", str(tmp_path))  # and without git
-    assert provenance.source()["commit"] is None
+    assert provenance.source() == unknown
+
+
+def test_a_commit_travels_with_files_that_left_their_repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("BN_COMMIT", "5e94e3e1a2")
+    assert provenance.source() == {"version": bn.__version__, "commit": "5e94e3e1a2", "dirty": False}
 
 
 def test_what_is_kept_of_a_training_is_what_was_given_the_rules_the_device_the_versions_and_the_time():

@@ -1,10 +1,10 @@
 """One case of the kernel benchmark: time, bandwidth beside a copy, peak memory and error of every candidate.
 
-On CUDA a time is the GPU's own, between two events; before every forward and backward pass the L2 cache is
-overwritten, which also gives Python time to put the launches in line. On a CPU it is the wall clock, caches warm.
-The candidates and a copy of the same tensor take turns, round by round, and a ratio is taken within a round; numbers
-are [median, 10th, 90th percentile]. "wall" times are of many passes in a row, caches warm, Python included: what
-small inputs cost.
+On CUDA a time is the GPU's own, between two events; before every forward and backward pass the L2 cache is filled
+with something else, which also gives Python time to put the launches in line. On a CPU it is the wall clock, caches
+warm. The candidates and a copy of the same tensor take turns, round by round, and a ratio is taken within a round;
+numbers are [median, 10th, 90th percentile]. "wall" times are of many passes in a row, caches warm, Python included:
+what small inputs cost.
 """
 
 import time
@@ -23,6 +23,7 @@ WALL_CALLS = {"smoke": 2, "cpu": 5, "gpu": 30}
 WALL_ROUNDS = 5
 WARM_UP = 3
 FLUSHES, FLUSH_BYTES = 4, 2**28  # or four times the L2 cache, where that is more
+_LOST = ("CUDA error", "Triton Error [CUDA]")  # the context is lost, and with it every later measurement
 
 
 class BrokenDevice(RunError):
@@ -30,19 +31,19 @@ class BrokenDevice(RunError):
 
 
 class Clock:
-    """Times of a device: CUDA events with the L2 cache overwritten before each, or the wall clock."""
+    """Times of a device: CUDA events with the L2 cache filled with something else before each, or the wall clock."""
 
     def __init__(self, device: str):
         self.cuda = device == "cuda"
         if self.cuda:
             l2 = torch.cuda.get_device_properties(0).L2_cache_size
-            self.cache = torch.empty(max(FLUSH_BYTES, 4 * l2), dtype=torch.int8, device=device)
+            self.other = torch.zeros(max(FLUSH_BYTES, 4 * l2) // 4, dtype=torch.int32, device=device)
 
     def start(self) -> object:
-        """Overwrite the L2 cache and look at the clock."""
+        """Fill the L2 cache by reading (what is written there, the next to come would pay for); look at the clock."""
         if self.cuda:
             for _ in range(FLUSHES):
-                self.cache.zero_()
+                self.other.amax()
         return self.now()
 
     def now(self) -> object:
@@ -112,7 +113,7 @@ def attempt(name: str, work: Callable[[], dict]) -> dict:
     except torch.OutOfMemoryError:
         return {"not_run": "out of memory"}
     except Exception as error:
-        if "CUDA error" in str(error):  # the context is lost, and with it every later measurement
+        if any(sign in str(error) for sign in _LOST):
             raise BrokenDevice(f"{name}: {str(error).splitlines()[0]}") from error
         return {"not_run": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
 
