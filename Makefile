@@ -2,12 +2,34 @@
 
 PYTHON ?= python3
 CORES ?= 2
+# `make book scale=paper dataset=mnist seeds=5 steps=50000 out=build/paper`: any of them, all optional
+scale =
+dataset =
+seeds =
+steps =
+out = build
+options =
+
+SETTINGS := scale dataset seeds steps out options CORES PYTHON
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# `make book scale=paper dataset=mnist seeds=5 steps=50000`: any of them, all optional
-CONFIG := $(foreach name,scale dataset seeds steps,$(if $($(name)),$(name)=$($(name))))
 
-.PHONY: help book test data bench bench-gpu serve clean
+# What is typed reaches the programs as it is: make does not expand it, and no shell reads it.
+quoted = '$(subst ','\'',$(value $1))'
+# For Snakemake it is a text in YAML, which a # would otherwise end, between spaces, without which it loses its quotes.
+text = "$(subst ",\",$(subst \,\\,$(value $1)))"
+CONFIG = $(foreach name,scale dataset seeds steps out,$(if $(value $(name)),$(name)=' $(subst ','\'',$(call text,$(name))) '))
+
+define newline
+
+
+endef
+typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+$(foreach name,$(filter-out $(SETTINGS),$(typed)),$(error unknown setting '$(name)'; the settings are $(SETTINGS)))
+$(foreach name,$(SETTINGS),$(if $(findstring $$,$(value $(name)))$(findstring $(newline),$(value $(name))),\
+  $(error $(name) must be one line without a dollar sign)))
+
+.PHONY: help book test data bench bench-gpu serve clean venv
 
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
@@ -18,11 +40,17 @@ help:
 	@echo "make serve   show the book at http://localhost:8000"
 	@echo "make clean   remove build/; finished runs stay in runs/"
 
+# Snakemake has a process group of its own (set -m), so that what ends make ends all of it, as Ctrl-C would.
+book: SHELL := bash
 book: $(BIN)/ready
-	@snakemake book --cores $(CORES) --rerun-incomplete --quiet rules $(if $(CONFIG),--config $(CONFIG)) || { \
-	  echo "The book is not finished; the lines above say why. What was trained is kept: type the same command again."; \
+	@set -m; snakemake book --cores $(call quoted,CORES) --rerun-incomplete --quiet rules --config $(CONFIG) & set +m; \
+	trap "kill -INT -$$!" INT TERM HUP; \
+	while wait $$!; kill -0 $$! 2>/dev/null; do :; done; \
+	wait $$! || { \
+	  test $$? != 2 || exit 2; \
+	  echo "The book is not finished; the lines above say why. What was trained is kept: the same command goes on from it."; \
 	  echo "(If an earlier make book was killed and left the folder locked, type first: $(BIN)/snakemake --unlock)"; exit 1; }
-	@echo "The book is ready: open build/html/index.html"
+	@echo "The book is ready: open" $(call quoted,out)/html/index.html
 
 test: $(BIN)/ready
 	ruff check bn book tests notebooks
@@ -30,7 +58,7 @@ test: $(BIN)/ready
 	pytest
 
 data: $(BIN)/ready
-	python -m bn.lab.data.fetch $(dataset)
+	python -m bn.lab.data.fetch $(if $(value dataset),$(call quoted,dataset))
 
 bench: $(BIN)/ready
 	python -m bn.lab.chapters.kernels
@@ -38,18 +66,25 @@ bench: $(BIN)/ready
 
 # Goes on where an earlier call ended; `make bench-gpu options="--quick"` measures fewer cases.
 bench-gpu: $(BIN)/ready
-	python -m bn.lab.chapters.kernels --scale gpu $(options)
+	python -m bn.lab.chapters.kernels --scale gpu $(foreach word,$(value options),'$(subst ','\'',$(word))')
 
 serve: $(BIN)/ready
-	python -m http.server 8000 --bind 127.0.0.1 --directory build/html
+	python -m http.server 8000 --bind 127.0.0.1 --directory $(call quoted,out)/html
 
 clean:
 	rm -rf build .snakemake .pytest_cache .ruff_cache
 
-$(BIN)/ready: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+$(BIN)/ready: pyproject.toml | venv
+	@$(call quoted,PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, but {sys.argv[1]} is {sys.version.split()[0]}; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)' $(call quoted,PYTHON)
 	@echo "Setting up .venv with the pinned packages: a few minutes and about 3 GB, once."
 	@# All the extras by name, so that pip meets torch's pin at once and not after a newer one with CUDA.
-	$(PYTHON) -m venv .venv
+	$(call quoted,PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,book,test]'
 	@touch $@
+
+# The programs in .venv/bin name their Python by its full path; where that is not here, none of them runs.
+venv:
+	@here="$$(pwd -P)/$(BIN)/python"; test ! -e $(BIN)/ready || { $(BIN)/python -c '' && \
+	head -n 2 $(BIN)/snakemake | grep -qF -e "#!$$here" -e "exec' $$here" -e "exec' \"$$here"; } 2>/dev/null || { \
+	  echo "This folder was moved, or the Python that .venv was made with is gone: .venv must be made again."; \
+	  echo "Type rm -rf .venv, then the same command: a few minutes and about 3 GB."; exit 1; }

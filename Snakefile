@@ -8,13 +8,27 @@
 Settings for --config: scale, dataset, seeds, steps (parameters of the notebooks) and out (where to write).
 """
 
+import json
+import os
+import sys
 from glob import glob
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 
-OUT = config.get("out", "build")
+# By their files: to import them would import torch, which takes longer than all the rest where nothing is to be done.
+paths, spec = (SimpleNamespace(**run_path(f"bn/lab/{name}.py")) for name in ("paths", "spec"))
+try:
+    PARAMETERS, OUT = spec.batch(config)
+except spec.ParameterError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)  # it is asked wrongly
+
+OUT = os.path.normpath(OUT)
 LANGUAGES = ["en", "ar"]
 CHAPTERS = glob_wildcards("bn/lab/chapters/{name,[^/.]+}/__init__.py").name
 NOTEBOOKS = [n for n in glob_wildcards("notebooks/{name,[0-9][0-9]_[^/.]+}.ipynb").name if n[3:] in CHAPTERS]
-PARAMETERS = {"scale": "cpu"} | {k: config[k] for k in ("scale", "dataset", "seeds", "steps") if k in config}
+MOST = 16  # processes of a notebook: with more cores than that, several notebooks at once
 PACKAGE = [f for kind in ("py", "mplstyle", "html") for f in glob(f"bn/**/*.{kind}", recursive=True)]
 EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.*", recursive=True)
 WORDS = [f"book/locale/ar/LC_MESSAGES/{name}.po" for name in ("lab", "claims")]
@@ -22,9 +36,21 @@ PAGES = [f for f in glob("book/**/*.*", recursive=True) if not f.endswith((".mo"
 PAGES += ["book/_config.yml", "book/_config.ar.yml", "book/_toc.yml"]
 
 
+def own(chapter):
+    """What belongs to one chapter: a change there is none of the others."""
+    places = f"bn/lab/chapters/{chapter}/", f"book/claims/{chapter}.yml", f"book/records/{chapter}/"
+    return [f for f in PACKAGE + EVIDENCE if f.startswith(places)]
+
+
+OWN = {chapter: own(chapter) for chapter in CHAPTERS}
+SHARED = sorted({*PACKAGE, *EVIDENCE}.difference(*OWN.values()))
+# The chapters that take the digits that are in the data folder where no data set is named.
+OF_DIGITS = {name for name, files in OWN.items() if any("DigitSpec" in Path(f).read_text("utf-8") for f in files)}
+
+
 wildcard_constraints:
     language="|".join(LANGUAGES),
-    name="[^/.]+",
+    name="|".join(NOTEBOOKS),
 
 
 localrules:
@@ -34,16 +60,16 @@ localrules:
 
 rule book:
     input:
-        expand(f"{OUT}/html/{{language}}", language=LANGUAGES),
+        expand("{out}/html/{language}", out=OUT, language=LANGUAGES),
         f"{OUT}/html/index.html",
     default_target: True
 
 
-# English trains, with two processes; Arabic waits for it, finds the runs finished and only draws again.
+# English trains; Arabic waits for it, finds the runs finished and only draws again.
 rule notebook:
     input:
-        PACKAGE,
-        EVIDENCE,
+        SHARED,
+        lambda w: OWN[w.name[3:]],
         lambda w: [] if w.language == "en" else WORDS,
         notebook="notebooks/{name}.ipynb",
         trained=lambda w: [] if w.language == "en" else f"{OUT}/notebooks/en/{w.name}.ipynb",
@@ -52,19 +78,20 @@ rule notebook:
     log:
         f"{OUT}/notebooks/{{language}}/{{name}}.log",
     params:
-        parameters=" ".join(f"-p {key} {value}" for key, value in PARAMETERS.items()),
+        asked=lambda w: json.dumps(PARAMETERS | {"language": w.language}),
         unfinished=f"{OUT}/notebooks/{{language}}/unfinished-{{name}}.ipynb",
-    threads: lambda w: 2 if w.language == "en" else 1
+        # Not for the command: when MNIST comes or goes, what was run with the other digits runs again.
+        auto=lambda w: paths.digits() if w.name[3:] in OF_DIGITS and "dataset" not in PARAMETERS else "",
+    threads: lambda w: min(workflow.resource_settings.cores or MOST, MOST) if w.language == "en" else 1
     resources:
         gpu=lambda w: int(w.language == "en" and PARAMETERS["scale"] in ("gpu", "paper")),
     shell:
         # The output gets its name only when the last cell has run: a killed notebook never counts as done.
         # grep leaves the progress of the training and takes out papermill's word on each cell.
-        "papermill {input.notebook} {params.unfinished} --log-output"
-        " -p language {wildcards.language} {params.parameters} 2>&1"
-        " | grep --line-buffered -vE '^(Executing|Ending) Cell|HTML object|^$' | tee {log}"
-        " && mv {params.unfinished} {output}"
-        ' || {{ echo; echo "{wildcards.name} ({wildcards.language}) failed: $(grep . {log} | tail -n 1)"; exit 1; }}'
+        "BN_CORES={threads} papermill {input.notebook:q} {params.unfinished:q} --log-output -y {params.asked:q} 2>&1"
+        " | grep --line-buffered -vE '^(Executing|Ending) Cell|HTML object|^$' | tee {log:q}"
+        " && mv {params.unfinished:q} {output:q}"
+        ' || {{ echo; echo "{wildcards.name} ({wildcards.language}) failed: $(grep . {log:q} | tail -n 1)"; exit 1; }}'
 
 
 rule edition:
@@ -76,7 +103,7 @@ rule edition:
     output:
         directory(f"{OUT}/html/{{language}}"),
     shell:
-        "python book/_ext/assemble.py {wildcards.language} --out {OUT}"
+        "python book/_ext/assemble.py {wildcards.language} --out {OUT:q}"
 
 
 rule welcome:
@@ -85,9 +112,9 @@ rule welcome:
     output:
         f"{OUT}/html/index.html",
     shell:
-        "cp {input} {output}"
+        "cp {input} {output:q}"
 
 
 rule catalogues:
     shell:
-        "python book/_ext/catalogues.py --out {OUT}"
+        "python book/_ext/catalogues.py --out {OUT:q}"

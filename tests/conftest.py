@@ -10,7 +10,7 @@ if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to
     os.environ["TRITON_INTERPRET"] = "1"
 
 from bn.lab import registry
-from bn.lab.data.datasets import Data, Split
+from bn.lab.data.splits import Data, Split
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")

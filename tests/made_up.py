@@ -12,8 +12,8 @@ import pytest
 from bn.lab import registry
 from bn.lab.judge import verdicts
 from bn.lab.store import claims, records
-from bn.lab.train import image_runs, recipes
-from bn.lab.train.recipes import Recipe
+from bn.lab.train import predictions, recipes, runs
+from bn.lab.train.settings import Recipe
 
 EXPERIMENTS = ("training_speed", "ablations", "ensemble")
 OF_SECTION_4_2 = [claim for claim in claims.ledger().values() if claim.experiment in EXPERIMENTS]
@@ -94,7 +94,7 @@ def record(name: str) -> dict:
     """The record of one of the EXPERIMENTS at scale cpu, of runs that were never trained."""
     y, rng = np.arange(50) % 10, np.random.default_rng(0)
 
-    def predictions(pairs, crops, title):
+    def predict(pairs, crops, title):
         noise = {pair: rng.random((50, 10)) + (0.2 if crops == 1 else 0.4) * np.eye(10)[y] for pair in pairs}
         return {pair: (p / p.sum(1, keepdims=True)).astype(np.float32) for pair, p in noise.items()}
 
@@ -103,9 +103,9 @@ def record(name: str) -> dict:
         return json.loads(json.dumps(judged(results, spec.scale, spec.papers_own_size)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_runs, "run", lambda pairs, title: {pair: run(*pair) for pair in pairs})
-        patch.setattr(image_runs, "predictions", predictions)
-        patch.setattr(image_runs, "test_images", lambda recipe: SimpleNamespace(y=SimpleNamespace(numpy=lambda: y)))
+        patch.setattr(runs, "run", lambda pairs, title: {pair: run(*pair) for pair in pairs})
+        patch.setattr(predictions, "predictions", predict)
+        patch.setattr(predictions, "test_images", lambda recipe: SimpleNamespace(y=SimpleNamespace(numpy=lambda: y)))
         of_speed = importlib.import_module("bn.lab.chapters.training_speed.record")
         patch.setattr(of_speed, "throughput", lambda base: {})
         patch.setattr(records, "finish", finish)

@@ -10,6 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
+import bn
 from bn import kernels, launch, tiles
 from bn.functional import batch_norm
 
@@ -126,6 +127,7 @@ def test_kernels_compile_for_a_gpu_without_one(monkeypatch):
     """For an H200 (sm_90): no register goes to memory, and values are read 16 bytes at a time."""
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     script = Path(__file__).parent / "compile_kernels.py"
+    monkeypatch.setenv("PYTHONPATH", str(Path(bn.__file__).parents[1]))  # where bn is not installed
     result = subprocess.run([sys.executable, script, *COMPILED], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2_000:]
     found = [json.loads(line) for line in result.stdout.splitlines()]

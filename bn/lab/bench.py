@@ -22,10 +22,11 @@ from torch.nn.functional import cross_entropy
 
 from bn.lab import paper, paths
 from bn.lab.data import datasets
-from bn.lab.data.datasets import Data
+from bn.lab.data.splits import Data
 from bn.lab.spec import SCALES
 from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
-from bn.lab.train.replicas import Setting, Trainer
+from bn.lab.train.replicas import Trainer
+from bn.lab.train.settings import Setting
 
 SEEDS, BATCH, RATE, STD = 5, paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained; more seeds at once cost less each
 ROUNDS, STEPS = 9, 250  # STEPS of the trainer, SEEDS times as many of the plain loop: the same work, seconds a round

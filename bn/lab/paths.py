@@ -12,9 +12,24 @@ LOCALE = ROOT / "book" / "locale"
 
 def runs() -> Path:
     """The folder of finished and half-finished runs: `BN_RUNS`, or `runs/` in the repository."""
-    return Path(os.environ.get("BN_RUNS", ROOT / "runs"))
+    return _folder("BN_RUNS", "runs")
 
 
 def data() -> Path:
     """The data folder: `BN_DATA`, or `data/` in the repository."""
-    return Path(os.environ.get("BN_DATA", ROOT / "data"))
+    return _folder("BN_DATA", "data")
+
+
+def digits() -> str:
+    """What `auto` stands for where digits are asked: "mnist" where it is in the data folder, else "digits"."""
+    return "mnist" if (mnist() / "train-images-idx3-ubyte").exists() else "digits"
+
+
+def mnist() -> Path:
+    """The folder of MNIST's files, whether they are there or not."""
+    return data() / "MNIST" / "raw"
+
+
+def _folder(name: str, usual: str) -> Path:
+    """A path that is not absolute is one in the repository, wherever the process was started."""
+    return ROOT / (os.environ.get(name) or usual)

@@ -8,11 +8,11 @@ It goes on where an earlier call ended, and writes the record to runs/records.
 import argparse
 
 from bn.lab import paths, registry
-from bn.lab.data.datasets import DataError
+from bn.lab.data.disk import DataError
 from bn.lab.spec import ParameterError
-from bn.lab.store import claims, workers
+from bn.lab.store import claims
 from bn.lab.store.claims import ClaimsError
-from bn.lab.store.workers import RunError
+from bn.lab.store.files import RunError
 from bn.lab.train.loop import TrainingError
 
 
@@ -33,10 +33,8 @@ def main() -> None:
         experiment.record(experiment.spec(scale=options.scale, dataset=options.dataset))
     except ParameterError as error:
         parser.exit(2, f"error: {error}\n")
-    except (DataError, TrainingError, RunError, ClaimsError, LookupError) as error:
+    except (DataError, TrainingError, RunError, ClaimsError, LookupError, OSError) as error:
         parser.exit(1, f"error: {error}\n")
-    except OSError as error:
-        parser.exit(1, f"error: {workers.sentence(error)}\n")
     print(f"The record of {options.experiment} is written to {paths.runs() / 'records'}")
 
 

@@ -8,14 +8,16 @@ Every data set is split once and for all: settings are chosen on `validation`, r
 """
 
 import hashlib
-from dataclasses import dataclass
+import os
+import stat
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from bn.lab import paths
+from bn.lab.data.disk import DataError, contents, found
+from bn.lab.data.splits import Data, Split
 
 TRAINING_IMAGES = {"digits": 1_257, "mnist": 55_000}  # no mini-batch can be larger
 _INK = 0.4  # of an enlarged digit's full shade: the binary image has about as much ink as the 8×8 one
@@ -30,44 +32,17 @@ MNIST_FILES = {  # uncompressed bytes, SHA-256
 }
 
 
-class DataError(Exception):
-    """Data that was asked for is absent or damaged; the message says what to do."""
-
-
-class Split(NamedTuple):
-    """Images `x` and labels `y`, (n,) int64."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Data:
-    """One data set in three disjoint parts, with a SHA-256: here of its pixels and labels."""
-
-    name: str
-    train: Split
-    validation: Split
-    test: Split
-    checksum: str
-
-
-@dataclass(frozen=True)
-class Images(Data):
-    """A data set for the networks of section 4.2: x (n, channels, size, size) uint8 from 0 to 255.
-
-    `classes` are the names of the labels. The checksum of a folder of photographs is that of its size in pixels and of
-    the path, label and length of each file.
-    """
-
-    classes: tuple[str, ...]
-
-
 def resolve(name: str) -> str:
-    """The data set that `name` stands for: `auto` is MNIST where it is in the data folder, else digits."""
+    """The data set that `name` stands for: `auto` is MNIST where it is in the data folder, else digits.
+
+    Raises DataError where BN_DATA names no folder: whoever set it does not want digits.
+    """
     if name != "auto":
         return name
-    return "mnist" if _raw("train-images-idx3-ubyte").exists() else "digits"
+    if paths.data() != paths.ROOT / "data":
+        advice = "it is the data folder that BN_DATA names. Correct the setting, or run `make data`."
+        found(paths.data(), advice, stat.S_ISDIR)
+    return "mnist" if _mnist_is_there() else "digits"
 
 
 def load(name: str) -> Data:
@@ -99,23 +74,8 @@ def checksum(splits: list[Split]) -> str:
 
 def check_mnist() -> None:
     """Raise DataError with one sentence if a file of MNIST is absent, cut short or altered."""
-    for name, (size, digest) in MNIST_FILES.items():
-        path = _raw(name)
-        if not path.exists():
-            raise DataError(
-                f"MNIST is not in the data folder: there is no {path}. "
-                "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
-            )
-        content = path.read_bytes()
-        if len(content) != size:
-            raise DataError(
-                f"{path} has {len(content):,} bytes where {size:,} are expected: "
-                "it was cut short or replaced. Delete it and run `make data`."
-            )
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise DataError(
-                f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`."
-            )
+    for name in MNIST_FILES:
+        _verified(name)
 
 
 def torchvision_datasets():
@@ -148,12 +108,45 @@ def _digits() -> tuple[Split, Split, Split]:
 
 def _mnist() -> tuple[Split, Split, Split]:
     """70,000 MNIST images, split 55,000 / 5,000 / 10,000."""
-    check_mnist()
-    mnist = torchvision_datasets().MNIST
-    parts = [mnist(paths.data(), train=train) for train in (True, False)]
-    fit, test = (Split(part.data, part.targets.long()) for part in parts)
-    cut = len(fit.y) - _MNIST_VALIDATION
-    return Split(fit.x[:cut], fit.y[:cut]), Split(fit.x[cut:], fit.y[cut:]), test
+    x, y, test_x, test_y = (_array(name) for name in MNIST_FILES)
+    cut = len(y) - _MNIST_VALIDATION
+    return Split(x[:cut], y[:cut].long()), Split(x[cut:], y[cut:].long()), Split(test_x, test_y.long())
+
+
+def _array(name: str) -> torch.Tensor:
+    """Images (n, 28, 28) or labels (n,), uint8, out of the very bytes that were verified."""
+    content = np.frombuffer(_verified(name), np.uint8)
+    return torch.tensor(content[16:].reshape(-1, 28, 28) if "images" in name else content[8:])  # behind the sizes
+
+
+def _verified(name: str) -> bytes:
+    """A file of MNIST that is the published one."""
+    path, (size, digest) = _raw(name), MNIST_FILES[name]
+    advice = (
+        "a file of MNIST is expected there. "
+        "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
+    )
+    length = found(path, advice).st_size
+    if length != size:
+        raise DataError(
+            f"{path} has {length:,} bytes where {size:,} are expected: "
+            "it was cut short or replaced. Delete it and run `make data`."
+        )
+    content = contents(path, advice)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(f"{path} is damaged: its SHA-256 is not the published file's. Delete it and run `make data`.")
+    return content
+
+
+def _mnist_is_there() -> bool:
+    """Whether a file of MNIST is there, or what may hide one; what is wrong with it, `load` says."""
+    raw = _raw()
+    try:
+        return not MNIST_FILES.keys().isdisjoint(os.listdir(raw))
+    except FileNotFoundError:
+        return raw.is_symlink() or raw.parent.is_symlink()
+    except OSError:
+        return True
 
 
 def _enlarged(x: torch.Tensor) -> torch.Tensor:
@@ -163,5 +156,5 @@ def _enlarged(x: torch.Tensor) -> torch.Tensor:
     return images[:, 0] > _INK
 
 
-def _raw(name: str) -> Path:
-    return paths.data() / "MNIST" / "raw" / name
+def _raw(*names: str) -> Path:
+    return paths.data().joinpath("MNIST", "raw", *names)

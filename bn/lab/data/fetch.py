@@ -11,15 +11,18 @@ import shutil
 from pathlib import Path
 
 from bn.lab import paths
-from bn.lab.data.datasets import DataError, check_mnist, torchvision_datasets
+from bn.lab.data.datasets import check_mnist, torchvision_datasets
+from bn.lab.data.disk import DataError
 
 TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")  # its MD5
 
 
 def mnist() -> Path:
     """Fetch MNIST unless it is there, check it, and return its folder. Raises DataError, RuntimeError, OSError."""
-    for train in (True, False):
-        torchvision_datasets().MNIST(paths.data(), train=train, download=True)
+    published = torchvision_datasets().MNIST
+    source = published.__new__(published)  # its initialiser is content with MNIST/processed/*.pt, and fetches nothing
+    source.root = paths.data()
+    source.download()
     check_mnist()
     return paths.data()
 
@@ -30,7 +33,7 @@ def tiny_imagenet() -> Path:
     Raises DataError where the archive is another one, OSError where it cannot be fetched or kept.
     """
     folder = paths.data() / "tiny-imagenet-200"
-    if not folder.exists():
+    if not folder.is_dir():
         torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
         from torchvision.datasets.utils import download_and_extract_archive
 

@@ -6,10 +6,16 @@ The labels of the published test images of both were never given out, so the pub
 images here, and validation images are held out of the training images.
 """
 
+import codecs
 import hashlib
+import json
+import os
 import shutil
+import stat
+import warnings
 from collections.abc import Iterator
-from functools import partial
+from contextlib import suppress
+from functools import lru_cache, partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
@@ -21,14 +27,19 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from bn.lab import paths
-from bn.lab.data.datasets import DataError, Images, Split
-from bn.lab.store.files import whole_or_not
+from bn.lab.data.disk import DataError, contents, found
+from bn.lab.data.splits import Images, Split
+from bn.lab.store import cache, files
 
 HELD_OUT = 50  # training images of a class, as many as the published validation sets have of each
 HELD_OUT_SHARE = 10  # but at most one in ten: of a folder with a part of the images, nine tenths are left to train on
 _SEED = 0  # of the validation images: with another, accuracies would be of other images
-_DECODING = 1  # part of the cache's name: to be raised when `decode` changes, and then all images are decoded again
+_DECODING = 2  # part of the cache's name: to be raised when `decode` changes, and then all images are decoded again
 BLOCK = 512  # images decoded before they are written: at 224 pixels, 77 MB of memory
+_FORMATS = ("JPEG", "PNG")  # among ImageNet's *.JPEG one is a PNG; Pillow would also start programs, for PostScript
+_MOST_PIXELS = 89_000_000  # of a photograph, 0.3 GB in memory; a bomb is a small file that says it has more
+_CHECKSUM = hashlib.sha256().digest_size  # bytes, between the pixels and the seal
+_NAME = 255  # bytes at most in the name of a file: what is longer in a list of names is none
 _FOLDERS = {"tiny-imagenet": "tiny-imagenet-200", "imagenet": "imagenet"}
 NAMES = tuple(_FOLDERS)
 _LAYOUTS = {
@@ -38,11 +49,11 @@ _LAYOUTS = {
 
 
 class File(NamedTuple):
-    """An image in a folder: its path below the data set's folder, its label and its length in bytes."""
+    """An image in a folder: its path below the data set's folder, its label, and what tells whether it was changed."""
 
     path: str
     label: int
-    length: int
+    state: tuple[int, int, int]  # length in bytes, time of the last change in ns, inode
 
 
 def read(name: str, size: int) -> Images:
@@ -50,24 +61,28 @@ def read(name: str, size: int) -> Images:
 
     The middle square of each photograph, resized. Of each class 50 training images, at most one in ten, are held out
     for validation: those whose names have the smallest digests, the same on each machine. The parts are sorted by
-    class, then by name.
+    class, then by name. The checksum is that of the pixels, the labels and the names of the classes.
 
-    Decoded once, into `cache/` in the data folder (3 size² bytes an image); the tensors are that file, mapped, so that
-    they need not fit in memory. Raises DataError.
+    Decoded once, into `cache/` in the data folder (3 size² bytes an image), and again where a file was changed or
+    replaced; the tensors are that cache, mapped, so that they need not fit in memory. Raises DataError, and RunError
+    where the disk is full.
     """
     root = paths.data() / _FOLDERS[name]
-    _expect(name, root / "train")
-    classes = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
+    classes = _classes(root / "train", _absent(name))
     if not classes:
         raise DataError(f"{root / 'train'} has no class folder; expected is {_LAYOUTS[name]}.")
     listed = {"tiny-imagenet": _tiny_imagenet, "imagenet": _imagenet}[name]
     fit, test = listed(root, {wnid: label for label, wnid in enumerate(classes)})
     parts = (*held_out(root, fit), test)
-    checksum = _checksum(name, size, parts)
-    pixels = _cached(root, [root / file.path for part in parts for file in part], name, size, checksum)
+    labels = [[file.label for file in part] for part in parts]
+    names = [os.fsencode(wnid).hex() for wnid in classes]  # a name is bytes, and not always UTF-8
+    used = hashlib.sha256(json.dumps([names, labels, size]).encode())  # and, as they are decoded, all pixels
+    pixels, checksum = _cached(root, parts, f"{name}-{size}", size, used)
     images = torch.from_numpy(pixels).split([len(part) for part in parts])
-    labels = [torch.tensor([file.label for file in part]) for part in parts]
-    return Images(name, *map(Split, images, labels), checksum, tuple(classes))
+    return Images(name, *map(Split, images, map(torch.tensor, labels)), checksum, tuple(classes), photographs=True)
+
+
+# ---- Which files, and what they show -------------------------------------------------------------
 
 
 def held_out(root: Path, fit: list[File]) -> tuple[list[File], list[File]]:
@@ -79,32 +94,31 @@ def held_out(root: Path, fit: list[File]) -> tuple[list[File], list[File]]:
     for file in fit:
         classes.setdefault(file.label, []).append(file)
     chosen = set()
-    for files in classes.values():
-        if len(files) < 2:
-            folder = (root / files[0].path).parent
+    for members in classes.values():
+        if len(members) < 2:
+            folder = (root / members[0].path).parent
             raise DataError(f"{folder} has one image; at least two are needed: one to train, one to hold out.")
-        count = min(HELD_OUT, max(1, len(files) // HELD_OUT_SHARE))
-        chosen.update(sorted(files, key=lambda file: hashlib.sha256(f"{_SEED} {file.path}".encode()).digest())[:count])
+        count = min(HELD_OUT, max(1, len(members) // HELD_OUT_SHARE))
+        chosen.update(sorted(members, key=_draw)[:count])
     return [file for file in fit if file not in chosen], [file for file in fit if file in chosen]
 
 
-def _checksum(name: str, size: int, parts: tuple[list[File], ...]) -> str:
-    digest = hashlib.sha256(f"{name} {size}\n".encode())
-    for i, part in enumerate(parts):
-        for file in part:
-            digest.update(f"{i}\t{file.path}\t{file.label}\t{file.length}\n".encode())
-    return digest.hexdigest()
+def _draw(file: File) -> bytes:
+    return hashlib.sha256(f"{_SEED} ".encode() + os.fsencode(file.path)).digest()
 
 
 def _tiny_imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File]]:
     """The published folder: training images by class, validation images in one folder beside a list of labels."""
     fit = [file for wnid in labels for file in _files(root, f"train/{wnid}/images", labels[wnid])]
     annotations = root / "val" / "val_annotations.txt"
-    _expect("tiny-imagenet", annotations)
+    listed = contents(annotations, _absent("tiny-imagenet"))
     present = {Path(file.path).name: file for file in _files(root, "val/images", -1)}
     test = []
-    for line in annotations.read_text("utf-8").splitlines():
-        image, wnid = [*line.split("\t"), ""][:2]
+    for line in listed.removeprefix(codecs.BOM_UTF8).splitlines():
+        if not line.strip():
+            continue
+        # Bytes that are not UTF-8 become what they become in the names of files.
+        image, wnid = [os.fsdecode(field[: _NAME + 1]) for field in [*line.split(b"\t"), b""][:2]]
         if wnid not in labels:
             raise DataError(f"{annotations} gives {image} the class {wnid!r}, for which there is no folder in train.")
         if image not in present:
@@ -117,65 +131,121 @@ def _tiny_imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list
 
 def _imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File]]:
     """A folder of images for each class, in `train` and again in `val`."""
-    _expect("imagenet", root / "val")
-    for entry in sorted((root / "val").iterdir()):
-        if entry.is_dir() and entry.name not in labels:
-            raise DataError(f"{entry} is the folder of a class for which there is no folder in train.")
+    for wnid in _classes(root / "val", _absent("imagenet")):
+        if wnid not in labels:
+            raise DataError(f"{root / 'val' / wnid} is the folder of a class for which there is no folder in train.")
     fit, test = ([f for wnid in labels for f in _files(root, f"{p}/{wnid}", labels[wnid])] for p in ("train", "val"))
     return fit, test
 
 
-def _expect(name: str, path: Path) -> None:
-    if not path.exists():
-        folder = _FOLDERS[name]
-        raise DataError(
-            f"{name} is not in the data folder, or not all of it: there is no {path}. Point BN_DATA at the folder that "
-            f"holds {folder}, the unpacked archive as published: {_LAYOUTS[name]}."
-        )
+def _absent(name: str) -> str:
+    return (
+        f"{name} is not in the data folder, or not all of it. Point BN_DATA at the folder that "
+        f"holds {_FOLDERS[name]}, the unpacked archive as published: {_LAYOUTS[name]}."
+    )
+
+
+def _classes(folder: Path, advice: str) -> list[str]:
+    """The names of the folders in a folder, links to folders included; files beside them are left alone."""
+    found(folder, advice, stat.S_ISDIR)
+    astray = "the folder of a class, or nothing, is expected there."
+    return [entry.name for entry in _entries(folder) if stat.S_ISDIR(found(entry, astray, bool).st_mode)]
 
 
 def _files(root: Path, folder: str, label: int) -> list[File]:
     """The images in one folder, by name."""
-    images = sorted((root / folder).glob("*.JPEG"))
+    images = [entry for entry in _entries(root / folder) if entry.name.endswith(".JPEG")]
     if not images:
         raise DataError(f"{root / folder} is absent or empty: at least one image, *.JPEG, is expected there.")
-    return [File(f"{folder}/{path.name}", label, path.stat().st_size) for path in images]
+    states = (found(path, "an image is expected there.") for path in images)
+    return [File(f"{folder}/{path.name}", label, _state(status)) for path, status in zip(images, states, strict=True)]
 
 
-def _cached(root: Path, files: list[Path], name: str, size: int, checksum: str) -> np.ndarray:
-    """The pixels of all files, (n, 3, size, size) uint8, mapped from the cache, which is written the first time."""
-    cache = paths.data() / "cache" / f"{name}-{size}-{_DECODING}-{checksum[:16]}.npy"
-    shape = (len(files), 3, size, size)
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where there is no folder."""
     try:
-        if not cache.exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(cache.with_suffix(".lock")):  # a second process waits, and then finds the images there
-                if not cache.exists():
-                    _write(cache, _decoded(files, size, f"decoding {name}"), shape)
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        raise DataError(f"The images of {root} could not be kept in {cache.parent}: {error}.") from None
+        raise DataError(f"{folder} cannot be read ({error.strerror}): a folder is expected there.") from None
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+# ---- Decoded once --------------------------------------------------------------------------------
+
+
+def _cached(root: Path, parts: tuple[list[File], ...], title: str, size: int, used) -> tuple[np.ndarray, str]:
+    """The pixels of all files, (n, 3, size, size) uint8, mapped from the cache, and the checksum of what is used.
+
+    The cache is named by the files that it was made of, and made where it is not there or damaged. `used` is the
+    SHA-256 of what is used beside the pixels.
+    """
+    kept = paths.data() / "cache" / f"{title}-{_DECODING}-{_digest(parts)}.npy"
     try:
-        return np.load(cache, mmap_mode="c")  # copy on write: what a caller does to the tensors stays in memory
-    except (OSError, ValueError) as error:
-        raise DataError(f"{cache} is damaged ({error}). Delete it; the images will be decoded again.") from None
+        with suppress(FileNotFoundError, files.Damaged):
+            return _mapped(kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the cache, for all who use this data folder. A second process waits, and then finds the images there.
+        with FileLock(kept.with_name(f"{title}.lock")):
+            if (whole := cache.present(kept, _mapped)) is None:
+                files.clear_parts(kept.with_name(f"{title}-*"))  # also those of the folder as it was before
+                _write(kept, [root / file.path for part in parts for file in part], title, size, used)
+                whole = _mapped(kept)
+            return whole
+    except OSError as error:
+        raise DataError(f"The decoded images of {root} cannot be kept in {kept.parent}: {error}.") from None
 
 
-def _write(cache: Path, images: Iterator[np.ndarray], shape: tuple[int, ...]) -> None:
-    """Write an .npy file image by image, whole or not at all; the caller holds its lock."""
-    needed, free = int(np.prod(shape)), shutil.disk_usage(cache.parent).free
+def _digest(parts: tuple[list[File], ...]) -> str:
+    """Of each file's part, path, label and state: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for i, part in enumerate(parts):
+        for file in part:
+            digest.update(os.fsencode(file.path) + f"\0{i} {file.label} {file.state}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _mapped(kept: Path) -> tuple[np.ndarray, str]:
+    """Pixels and checksum as a cache holds them. Raises Damaged, OSError."""
+    _check(kept, _state(kept.stat()))
+    with kept.open("rb") as file:
+        file.seek(-files.SEAL - _CHECKSUM, os.SEEK_END)
+        checksum = file.read(_CHECKSUM).hex()
+    return np.load(kept, mmap_mode="c"), checksum  # copy on write: what a caller does to the tensors stays in memory
+
+
+@lru_cache
+def _check(kept: Path, state: tuple[int, int, int]) -> None:
+    """Check the seal of a cache, about 1 GB a second: once in a process for each state of the file."""
+    files.check_seal(kept)
+
+
+def _write(kept: Path, images: list[Path], title: str, size: int, used) -> None:
+    """Write an .npy file image by image and behind it the SHA-256 of what is used; the caller holds the lock."""
+    shape = (len(images), 3, size, size)
+    needed, free = int(np.prod(shape)), shutil.disk_usage(kept.parent).free
     if needed > free:
         raise OSError(f"{needed / 1e9:.1f} GB are needed there, and {free / 1e9:.1f} GB are free")
-    with whole_or_not(cache) as file:
+    with files.sealed(kept) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for image in images:
-            file.write(image.tobytes())
+        for image in _decoded(images, size, f"decoding {title}"):
+            pixels = image.tobytes()
+            used.update(pixels)
+            file.write(pixels)
+        file.write(used.digest())
 
 
-def _decoded(files: list[Path], size: int, title: str) -> Iterator[np.ndarray]:
+def _decoded(images: list[Path], size: int, title: str) -> Iterator[np.ndarray]:
     """The images in order; threads are enough, for Pillow decodes and resizes outside Python's lock."""
-    with ThreadPool() as pool, tqdm(total=len(files), desc=title, unit="image", mininterval=1) as bar:
-        for start in range(0, len(files), BLOCK):
-            block = pool.map(partial(decode, size=size), files[start : start + BLOCK])
+    bar = tqdm(total=len(images), desc=title, unit="image", mininterval=1)
+    with ThreadPool() as pool, bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # what is too odd for Pillow, or too large, `decode` names
+        for start in range(0, len(images), BLOCK):
+            block = pool.map(partial(decode, size=size), images[start : start + BLOCK])
             yield from block
             bar.update(len(block))
 
@@ -183,8 +253,21 @@ def _decoded(files: list[Path], size: int, title: str) -> Iterator[np.ndarray]:
 def decode(file: Path, size: int) -> np.ndarray:
     """The middle square of one image in colour, (3, size, size) uint8. Raises DataError that names the file."""
     try:
-        with Image.open(file) as image:
-            square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+        with Image.open(file, formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError
+            square = ImageOps.fit(_in_colour(image), (size, size), Image.Resampling.BILINEAR)
+    except Image.DecompressionBombError:
+        raise DataError(f"{file} claims more than {_MOST_PIXELS:,} pixels: a photograph is expected there.") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{file} cannot be decoded: it is cut short, or no image ({error}).") from None
+        if getattr(error, "errno", None):  # the system's word, not Pillow's: the image may be in order
+            raise DataError(f"{file} cannot be read ({error.strerror}): an image is expected there.") from None
+        raise DataError(f"{file} cannot be decoded: it is cut short, or no JPEG or PNG image ({error}).") from None
     return np.asarray(square).transpose(2, 0, 1)
+
+
+def _in_colour(image: Image.Image) -> Image.Image:
+    """Red, green and blue of 8 bits each; of 16 bits the upper 8, where Pillow would make all above 255 white."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")

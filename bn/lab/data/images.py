@@ -8,13 +8,18 @@ Settings are chosen on `validation`, results are read on `test`. Nothing is down
 are looked for.
 """
 
+import torch
+
+from bn.lab.architectures import SMALLEST
 from bn.lab.data import datasets, folders
 from bn.lab.data.augment import scaled
-from bn.lab.data.datasets import DataError, Images, Split
+from bn.lab.data.disk import DataError
+from bn.lab.data.splits import Images, Split
 
 SIZES = {"digits": 8, "mnist": 28, "tiny-imagenet": 64, "imagenet": 224}  # pixels, where `load` is not told others
 PHOTOGRAPHS = folders.NAMES  # these may be mirrored; mirrored digits would be none
-SMALLEST = 8  # pixels: the modules of Figure 5 halve an image twice, and the last of them then still sees 2×2
+LARGEST = {"digits": 256, "mnist": 256, "tiny-imagenet": 1_024, "imagenet": 1_024}  # MNIST then takes 4.6 GB of memory
+_AT_ONCE = 1_000  # images in floating point while their size is changed
 
 
 def load(name: str, size: int | None = None) -> Images:
@@ -30,11 +35,12 @@ def load(name: str, size: int | None = None) -> Images:
         raise DataError(f"the data set must be one of {', '.join(SIZES)}, but it is {name!r}")
     if size is None:
         size = SIZES[name]
-    if type(size) is not int or size < SMALLEST:
-        raise DataError(f"size must be a whole number at least {SMALLEST} (pixels), but it is {size!r}")
+    if type(size) is not int or not SMALLEST <= size <= LARGEST[name]:
+        allowed = f"at least {SMALLEST} and at most {LARGEST[name]:,}"
+        raise DataError(f"size must be a whole number {allowed} (pixels of {name}), but it is {size!r}")
     if name in PHOTOGRAPHS:
         return folders.read(name, size)
     factor = 255 / 16 if name == "digits" else 1  # scikit-learn's shades end at 16
     shades = [((x[:, None] * factor).round().to(x.dtype), y) for x, y in datasets.shades(name)]
-    splits = [Split(scaled(x, size), y) for x, y in shades]
+    splits = [Split(torch.cat([scaled(some, size) for some in x.split(_AT_ONCE)]), y) for x, y in shades]
     return Images(name, *splits, datasets.checksum(splits), tuple("0123456789"))

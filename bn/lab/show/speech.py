@@ -11,6 +11,7 @@ from bn.lab.show.numbers import left_to_right, number
 from bn.lab.show.words import N_, words
 from bn.lab.store import claims, records
 from bn.lab.store.claims import Claim
+from bn.lab.store.provenance import UNKNOWN
 
 VERDICTS = {
     "verified": N_("verified exactly"),
@@ -123,9 +124,7 @@ def limit(line: claims.Line) -> str:
 def provenance(record: dict, language: str) -> dict:
     """`brief`: in one line who, where and when; `full`: everything, by name; `command`: what makes it again."""
     _, p = words(language), record["provenance"]
-    commit = _("commit {name}").format(name=numbers.isolated(p["commit"]))
-    if p["dirty"]:
-        commit = _("{commit} (with uncommitted changes)").format(commit=commit)
+    commit = _commit(p, language)
     versions = {"bn": p["version"]} | p["versions"]
     full = {_("device"): ", ".join(p["devices"]), _("finished"): p["finished"]}
     if "seeds" in p:
@@ -138,12 +137,21 @@ def provenance(record: dict, language: str) -> dict:
         full |= {_("threads"): p["threads"], _("measured for, s"): p["measuring_seconds"]}
     full[_("versions")] = ", ".join(f"{name} {version}" for name, version in versions.items())
     full[_("digest of the training code")] = p["code"]
-    if carried := records.carried(p["code"]):
-        full[_("the same code today")] = "{now} ({commit})".format(**carried)
+    if carried := [same for code in p["code"].split(", ") if (same := records.carried(code))]:
+        full[_("the same code today")] = ", ".join("{now} ({commit})".format(**same) for same in carried)
     if "data_sha256" in p:
         full[_("SHA-256 of the data")] = p["data_sha256"]
     full = {name: numbers.isolated(value) for name, value in full.items()}
     return {"brief": " · ".join(brief), "full": full, "command": p["command"]}
+
+
+def _commit(p: dict, language: str) -> str:
+    """Of which commits the files were, as far as that is known, and whether they were changed."""
+    _, names = words(language), p["commit"].split(", ")
+    known = ", ".join(name for name in names if name != UNKNOWN)
+    said = [_("commit {name}").format(name=numbers.isolated(known))] if known else []
+    commit = _.listed([*said, *([_("commit unknown")] if UNKNOWN in names else [])])
+    return _("{commit} (with uncommitted changes)").format(commit=commit) if p["dirty"] else commit
 
 
 def _seed_list(seeds: list[int], language: str) -> str:

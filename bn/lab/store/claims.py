@@ -28,6 +28,7 @@ import yaml
 
 from bn.lab import paths, registry
 from bn.lab.spec import SCALES
+from bn.lab.store import code
 
 # mathematics and arithmetic must hold for every seed; of what is measured the estimate counts; a target is no claim of
 # the paper but a goal of ours, judged in the same way and kept out of the ledger.
@@ -75,9 +76,15 @@ class Claim:
 
     @property
     def digest(self) -> str:
-        """Digest of what decides the verdict: how it is measured, and the rule."""
+        """Digests of what decides the verdict: of how it is measured and the rule, and of the estimator's code."""
         rule = [{"estimate": line.estimate, line.relation: line.limit} for line in self.rule]
-        return hashlib.sha256(json.dumps([self.measure, rule], sort_keys=True).encode()).hexdigest()[:12]
+        words = hashlib.sha256(json.dumps([self.measure, rule], sort_keys=True).encode()).hexdigest()[:12]
+        estimator = code.digest_of_entry(f"bn.lab.chapters.{self.experiment}.estimates", "ESTIMATES", self.id)
+        return f"{words}-{estimator[:12]}"
+
+    def changed_since(self, digest: str | None) -> bool:
+        """Whether the rule or the estimator is another than the one of a `digest`; early ones are of the rule alone."""
+        return digest not in (self.digest, self.digest.partition("-")[0])
 
 
 @cache

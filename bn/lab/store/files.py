@@ -1,29 +1,45 @@
-"""Files that are whole or not there, and digests of values and of code, which name them.
+"""Files that are whole or not there, that carry a digest of what they hold, and that are named by digests of values.
+
+What is read again is sealed: the last bytes of a file are the SHA-256 of its name and of all before them, which is
+checked at each reading. A flipped bit, a cut, an exchange of two files: each is a `Damaged` file, named.
 
 >>> digest({"seed": 0, "steps": 60})
 'db16a7850b678d08'
 """
 
-import ast
+import errno
 import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 
-from bn.lab.store.workers import RunError
-
 _DIGITS = 16  # of a digest, 64 bits: among a million files two have the same name with a chance of 3e-8
+_MARK = b"\nsha256:"  # before the digest at the end of a file
+SEAL = len(_MARK) + hashlib.sha256().digest_size  # bytes
+_PIECE = 2**20  # bytes read at once
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # also a quota, or a limit on the size of a file
+
+
+class RunError(Exception):
+    """A run could not be finished; the message says why and what to do. What was finished is kept."""
+
+
+class Damaged(RunError):
+    """A file does not hold what was written into it; the message names it."""
+
+
+# ---- Whole or not there --------------------------------------------------------------------------
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a kill or a full disk leaves what was there before. Raises OSError."""
+    """Write a file whole or not at all: a kill or a full disk leaves what was before. Raises OSError, RunError."""
     with whole_or_not(path) as file:
         file.write(content)
 
@@ -31,74 +47,127 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextmanager
 def whole_or_not(path: Path) -> Iterator[BinaryIO]:
     """Open a file that gets its name when all of it is written: `write_atomically`, for what is written in parts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # what went wrong first is what is told
+            draft.unlink()
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise RunError(
+                f"The disk is full: {path} could not be written. Free some space and run the same command again: "
+                "it goes on from the last checkpoint."
+            ) from error
         raise
 
 
-def save(state: dict, path: Path) -> None:
-    """Write what torch.save takes, whole or not at all. Raises OSError."""
+def clear_parts(path: Path) -> None:
+    """Take away what kills have left of a file that was being written; the caller holds its lock."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+# ---- Sealed --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator["Sealing"]:
+    """`whole_or_not` with a seal at the end: what is written in parts into a file that is read again."""
+    with whole_or_not(path) as file:
+        sealing = Sealing(path, file)
+        yield sealing
+        file.write(_MARK + sealing.sha256.digest())
+
+
+class Sealing:
+    """A file that is being written, and the SHA-256 of its name and of what is written so far."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.file, self.sha256 = file, hashlib.sha256(os.fsencode(path.name))
+
+    def write(self, content: bytes) -> None:
+        """Write the next bytes."""
+        self.sha256.update(content)
+        self.file.write(content)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write a file and its seal, whole or not at all. Raises OSError, RunError."""
+    with sealed(path) as file:
+        file.write(content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """What was written into a sealed file. Raises Damaged, FileNotFoundError and what else the system says."""
+    content, seal = _split(path.read_bytes())
+    if seal != _MARK + hashlib.sha256(os.fsencode(path.name) + content).digest():
+        raise Damaged(_damage(path))
+    return content
+
+
+def check_seal(path: Path) -> None:
+    """`read_sealed` for a file that need not fit in memory: it is read through and not kept."""
+    sha256, left = hashlib.sha256(os.fsencode(path.name)), path.stat().st_size - SEAL
+    with path.open("rb") as file:
+        while left > 0 and (piece := file.read(min(_PIECE, left))):
+            sha256.update(piece)
+            left -= len(piece)
+        if left or file.read() != _MARK + sha256.digest():
+            raise Damaged(_damage(path))
+
+
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    return content[:-SEAL], content[-SEAL:]
+
+
+def _damage(path: Path) -> str:
+    return f"{path} is damaged: it does not hold what was written into it."
+
+
+# ---- What is kept in them ------------------------------------------------------------------------
+
+
+def write_json(path: Path, value: object) -> None:
+    """Seal what JSON can hold, numbers that are not finite included. Raises OSError, RunError."""
+    write_sealed(path, json.dumps(value).encode())
+
+
+def read_json(path: Path) -> object:
+    """What `write_json` wrote. Raises Damaged."""
+    return json.loads(read_sealed(path))
+
+
+def save(path: Path, state: dict) -> None:
+    """Seal tensors, numbers and words in dicts and lists. Raises OSError, RunError."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_sealed(path, buffer.getvalue())
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict:
+    """What `save` wrote, on a device. A file that holds anything else runs no code. Raises Damaged."""
+    return torch.load(io.BytesIO(read_sealed(path)), map_location=device, weights_only=True)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None:
-    """Write a finished run: its arrays by name, of any shapes, and in `meta` where it came from. Raises OSError."""
+    """Seal arrays by name, of any shapes, and in `meta` where they came from. Raises OSError, RunError."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_sealed(path, buffer.getvalue())
 
 
 def read_arrays(path: Path) -> dict:
-    """A finished run as `write_arrays` wrote it: arrays by name, and `meta`, a dict. Raises RunError if damaged."""
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:
-        raise RunError(
-            f"The finished run {path} cannot be read ({error}). Delete that file; it will be trained again."
-        ) from None
+    """What `write_arrays` wrote: arrays by name, and `meta`, a dict. Raises Damaged."""
+    with np.load(io.BytesIO(read_sealed(path))) as file:
+        arrays = {name: file[name] for name in file.files}
     return arrays | {"meta": json.loads(str(arrays["meta"]))}
-
-
-def finished(wanted: Mapping[Hashable, Path], make: Callable[[list], None], read: Callable = read_arrays) -> dict:
-    """What the wanted files hold, by their keys; `make` is asked for those that are missing, if there are any."""
-    missing = [key for key, path in wanted.items() if not path.exists()]
-    if missing:
-        make(missing)
-    return {key: read(path) for key, path in wanted.items()}
 
 
 def digest(value: object) -> str:
     """A short name for any value that JSON can hold: 16 hexadecimal digits, the same in every process."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-
-
-def logic_digest(files: Iterable[Path]) -> str:
-    """Digest of what Python files do, in their order: comments, docstrings, line breaks and imports aside.
-
-    Where a name is imported from says nothing of what is done with it; a file whose code matters is one of `files`.
-    """
-    trees = (ast.parse(path.read_text("utf-8")) for path in files)
-    return digest([ast.dump(_WithoutWordsAndImports().visit(tree)) for tree in trees])
-
-
-class _WithoutWordsAndImports(ast.NodeTransformer):
-    """Takes docstrings and import statements out of a syntax tree, wherever they stand."""
-
-    def visit(self, node: ast.AST) -> ast.AST | None:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            return None
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and ast.get_docstring(node) is not None:
-            del node.body[0]
-        return self.generic_visit(node)

@@ -10,37 +10,46 @@ import numpy as np
 import torch
 
 import bn
-from bn.lab import paths
 from bn.lab.store import claims
+
+UNKNOWN = "unknown"  # the commit of files that are in no repository, or in another one's
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # they name the repository whose hook runs this
 
 
 def source() -> dict:
-    """Which version of this repository: its number, its commit, and whether files were changed; None where unknown.
+    """Which version of this repository: its number, its commit, and whether files were changed, None where unknown.
 
     Where the files travel without git, the environment variable BN_COMMIT names the commit that they are of.
     """
-    told = os.environ.get("BN_COMMIT")
-    changed = "" if told else _git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "version": bn.__version__,
-        "commit": told or _git("rev-parse", "--short=10", "HEAD"),
-        "dirty": None if changed is None else bool(changed),
-    }
+    if told := os.environ.get("BN_COMMIT"):
+        return {"version": bn.__version__, "commit": told, "dirty": False}
+    unknown = {"version": bn.__version__, "commit": UNKNOWN, "dirty": None}
+    folder = Path(bn.__file__).resolve().parents[1]
+    if Path(_git(folder, "rev-parse", "--show-toplevel") or os.devnull).resolve() != folder:
+        return unknown
+    commit, changes = _git(folder, "rev-parse", "--short=10", "HEAD"), _git(folder, "status", "--porcelain", "-uno")
+    return unknown if None in (commit, changes) else unknown | {"commit": commit, "dirty": bool(changes)}
 
 
-def meta(checksum: str, code: str, seconds: float, device: str = "cpu", **more: object) -> dict:
+def origin() -> dict:
+    """What a training begins from, to be kept with it: `source`, and the `rules` that stand before it."""
+    return {"source": source(), "rules": claims.rule_digests()}
+
+
+def meta(origin: dict, checksum: str, code: str, seconds: float, device: str = "cpu", **more: object) -> dict:
     """What is kept of a training beside its numbers: where they come from, and the time in UTC.
 
-    - `checksum` of the data, digest of the `code`, `seconds` of training, `device` ("cpu" or "cuda").
+    - `origin` at its beginning, `checksum` of the data, digest of the `code`, `seconds` of training, `device` ("cpu" or
+      "cuda").
     - `more`: what else a run keeps, by name, also in the place of what stands here.
     """
     return {
+        **origin,
         "data_sha256": checksum,
         "code": code,
-        "rules": claims.rule_digests(),  # so that a rule changed after the run can be told
         "compiled": False,
         "trained_together": 1,
-        "training_seconds": seconds,
+        "training_seconds": round(seconds, 1),
         "device": device_name(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -58,9 +67,11 @@ def device_name(device: str) -> str:
         return "CPU"
 
 
-def _git(*arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says of the repository that a folder is in; None where it says nothing."""
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
     try:
-        command = ["git", "-C", str(paths.ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,7 +1,9 @@
 """Records: what an experiment found, as a small dict of plain numbers with its provenance, kept as JSON."""
 
+import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +11,52 @@ import yaml
 
 from bn.lab import paths, registry
 from bn.lab.spec import SCALES, Spec
-from bn.lab.store import claims, files, provenance
+from bn.lab.store import claims, files
 
 _COMMON = {"experiment", "scale", "dataset", "asked", "rules", "provenance"}  # what every record holds
 
 
-def finish(experiment: str, spec: Spec, metas: list[dict], results: dict) -> dict:
-    """Add to the results where they come from, `metas` being that of each run, and write the record to runs/records."""
+def finish(experiment: str, spec: Spec, metas: list[dict], results: dict, computed: Sequence[dict] = ()) -> dict:
+    """Add to the results where they come from, and write the record to runs/records.
+
+    `metas` is that of each run, `computed` of what was computed without a training.
+    """
     record = {
         "experiment": experiment,
         "scale": spec.scale,
         "dataset": spec.dataset,
         "papers_own_size": spec.papers_own_size,
         "asked": spec.as_dict(),
-        "rules": _rules(metas),
-        "provenance": _provenance(experiment, spec, metas),
+        "rules": rules([*metas, *computed]),
+        "provenance": _provenance(experiment, spec, metas, computed),
         **results,
     }
-    record = json.loads(json.dumps(record))  # the same types as a record read back
+    record = sealed(record)
     write(record)
     return record
 
 
+def sealed(record: dict) -> dict:
+    """A record as it is read back, with the SHA-256 of all else that it holds as `sha256`."""
+    record = json.loads(json.dumps(record))  # the same types as a record read back
+    return record | {"sha256": _sha256(record)}
+
+
+def _sha256(record: dict) -> str:
+    content = {name: value for name, value in record.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write(record: dict) -> Path:
-    """Write a record to runs/records/, and return its file."""
-    path = paths.runs() / "records" / "{experiment}-{scale}-{dataset}.json".format(**record)
+    """Write a record to runs/records, under a name that says its question, and return its file."""
+    path = run_record(record["experiment"], record["scale"], record["dataset"], record["asked"])
     files.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     return path
+
+
+def run_record(experiment: str, scale: str, dataset: str, asked: dict) -> Path:
+    """The file in runs/records of one question: fewer seeds or steps are another, and take the place of no more."""
+    return paths.runs() / "records" / f"{experiment}-{scale}-{dataset}-{files.digest(asked)[:8]}.json"
 
 
 class RecordError(ValueError):
@@ -46,10 +67,12 @@ def read(path: Path) -> dict:
     """A record from its file. Raises RecordError."""
     try:
         record = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"the record {path} is damaged: {error}") from None
-    if missing := sorted(_COMMON - set(record if isinstance(record, dict) else ())):
+    if missing := sorted((_COMMON | {"sha256"}) - set(record if isinstance(record, dict) else ())):
         raise RecordError(f"the record {path} has no {', '.join(missing)}")
+    if record["sha256"] != _sha256(record):
+        raise RecordError(f"the record {path} is damaged, or was changed by hand: its sha256 is not that of the rest")
     return record
 
 
@@ -73,7 +96,7 @@ def numbers(values) -> list[float | None]:
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(values, float)]
 
 
-def _rules(metas: list[dict]) -> dict[str, str]:
+def rules(metas: Sequence[dict]) -> dict[str, str]:
     """The digest of each rule as the runs knew it; where they differ, none, so that the ledger marks it."""
     digests = {}
     for name in claims.ledger():
@@ -82,11 +105,11 @@ def _rules(metas: list[dict]) -> dict[str, str]:
     return digests
 
 
-def _provenance(experiment: str, spec: Spec, metas: list[dict]) -> dict:
+def _provenance(experiment: str, spec: Spec, metas: Sequence[dict], computed: Sequence[dict]) -> dict:
     """Where the numbers come from, and the command that makes them again."""
     return {
-        **provenance.source(),
-        "code": metas[0]["code"],
+        **source((*metas, *computed)),
+        "code": ", ".join(sorted({meta["code"] for meta in (*metas, *computed)})),
         "data_sha256": metas[0]["data_sha256"],
         "devices": sorted({meta["device"] for meta in metas}),
         "versions": metas[0]["versions"],
@@ -99,7 +122,18 @@ def _provenance(experiment: str, spec: Spec, metas: list[dict]) -> dict:
     }
 
 
-def _core_seconds(metas: list[dict]) -> float:
+def source(metas: Sequence[dict]) -> dict:
+    """Of which commits the files were at the beginning, and whether they were changed: None if that is unknown."""
+    sources = [meta["source"] for meta in metas]
+    changed = {found["dirty"] for found in sources}
+    return {
+        "version": ", ".join(sorted({found["version"] for found in sources})),
+        "commit": ", ".join(sorted({found["commit"] for found in sources})),
+        "dirty": True if True in changed else None if None in changed else False,
+    }
+
+
+def _core_seconds(metas: Sequence[dict]) -> float:
     """Seconds of one core: the runs of a group share theirs."""
     return sum(meta["training_seconds"] / meta["trained_together"] for meta in metas)
 

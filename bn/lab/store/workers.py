@@ -1,27 +1,33 @@
-"""Work that takes long, in processes of one thread each, two at a time, with one progress bar over all of it."""
+"""Work that takes long, in processes of one thread each, with one progress bar over all of it.
 
-import errno
+As many processes as there are cores (`BN_CORES` says how many may be used) and memory, or two for each GPU: the steps
+of small networks leave a GPU idle while Python prepares the next, so two share it.
+"""
+
 import multiprocessing
 import os
-import queue
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from multiprocessing import connection
+from pathlib import Path
+from types import ModuleType
 
 import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from bn.lab import paths
+from bn.lab.store.files import RunError
 
-WORKERS = 2  # jobs at a time, a thread and a copy of the images each: cores beyond the second stay idle
-_LOOK = 0.2  # seconds between two looks at the workers: the bar lags, and a failure is told, by at most as much
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # also a quota, or a limit on the size of a file
-
-
-class RunError(Exception):
-    """A run could not be finished; the message says why and what to do. What was finished is kept."""
+A_GPU = 2  # processes that share a GPU
+MEMORY = 1.5e9  # bytes for a process: torch, a copy of MNIST or of small images, and a network
+_LOOK = 0.2  # seconds between two looks at the workers: the bar lags by at most as much
 
 
 def device() -> str:
@@ -29,99 +35,138 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def in_processes(train: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
-    """Call `train(job, report)` for each job, two at a time; `report(n)` tells how many of its `steps` a job has done.
+def processes() -> int:
+    """How many processes work at a time. Raises RunError where BN_CORES is no whole number above 0."""
+    if torch.cuda.is_available():
+        return A_GPU * torch.cuda.device_count()
+    return max(1, int(min(_cores(), _free_memory() / MEMORY)))
 
-    `train` is a function of a module, since another process must find it. `title` and `unit` are the progress bar's.
-    Raises RunError with the first failure's sentence, and then ends the other process.
+
+def _cores() -> int:
+    told = os.environ.get("BN_CORES")
+    if told is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not told.isdecimal() or int(told) < 1:
+        raise RunError(f"BN_CORES must be a whole number above 0, but it is {told!r}")
+    return int(told)
+
+
+def _free_memory() -> float:
+    """Bytes that can be taken without swapping; infinite where the system does not tell."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    return float("inf")
+
+
+def in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
+    """Call `work(job, report)` for each job, `processes()` at a time; `report(n)` tells how many `steps` are done.
+
+    `work` is a function of a module, since another process must find it. `title` and `unit` are the progress bar's.
+    What the first failure raised is raised here, with its traceback; RunError if a process was killed. Then the other
+    processes are ended.
     """
     context = multiprocessing.get_context("forkserver")
     # What takes seconds to import is imported once, and not by each worker.
-    context.set_forkserver_preload([train.__module__, "sklearn.datasets", "sklearn.model_selection"])
-    progress, taken = context.Array("q", len(jobs)), context.Value("q", 0)
-    failures = context.Queue()
+    context.set_forkserver_preload([work.__module__, "sklearn.datasets", "sklearn.model_selection"])
+    done, taken = context.Array("q", len(jobs)), context.Value("q", 0)
     # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
     folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
-    arguments = (train, list(jobs), taken, progress, failures, folders)
-    processes = [context.Process(target=_worker, args=arguments, daemon=True) for _ in jobs[:WORKERS]]
+    pool = ProcessPoolExecutor(min(len(jobs), processes()), context, _begin, (done, taken, folders))
+    before, workers, waiting = set(multiprocessing.active_children()), set(), []
     try:
-        for process in processes:
-            process.start()
+        with _without_main():
+            for k, job in enumerate(jobs):
+                waiting.append(pool.submit(_do, work, job, k))
+                workers |= set(multiprocessing.active_children()) - before
         with tqdm(total=sum(steps), desc=title, unit=unit, unit_scale=True, mininterval=1) as bar:
-            while processes:
-                time.sleep(_LOOK)
-                running = [process for process in processes if process.is_alive()]
-                done = sum(progress)
-                if done > bar.n:
-                    bar.update(done - bar.n)
-                _raise_failure(failures, [process for process in processes if process not in running])
-                processes = running
+            while waiting:
+                ended, waiting = wait(waiting, _LOOK, FIRST_EXCEPTION)
+                if sum(done) > bar.n:
+                    bar.update(sum(done) - bar.n)
+                for future in ended:
+                    future.result()
+    except BrokenProcessPool as error:
+        pool.shutdown()  # waits for the thread that ends the others: two that ask for an exit status do not both get it
+        raise RunError(_how_they_ended(workers)) from error.__cause__
+    except BaseException:
+        for process in workers:
+            process.terminate()
+        raise
     finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-def _raise_failure(failures, ended: list) -> None:
-    """Tell of a worker that failed; of one that was killed too, which could not tell itself."""
-    failed = [process for process in ended if process.exitcode]
-    if not failed:
-        return
-    try:
-        message = failures.get(timeout=1)
-    except queue.Empty:
-        message = (
-            f"A training process was killed (exit status {failed[0].exitcode}), perhaps for want of memory. "
-            "Run the same command again: it goes on from the last checkpoint."
-        )
-    raise RunError(message)
-
-
-def _worker(train: Callable, jobs: list, taken, progress, failures, folders: dict[str, str]) -> None:
-    """Do one job after the other in this process; a failure becomes one sentence for the parent."""
-    os.environ.update(folders)
-    torch.set_num_threads(1)  # one thread a process: the same bytes every time, and no fight over cores
-    try:
-        while (i := _next(taken)) < len(jobs):
-            train(jobs[i], partial(progress.__setitem__, i))
-    except Exception as error:
-        failures.put(sentence(error))
-        raise SystemExit(1) from error
-
-
-def _next(taken) -> int:
-    """The number of the next job that nobody has taken."""
-    with taken.get_lock():
-        taken.value += 1
-        return taken.value - 1
-
-
-def sentence(error: Exception) -> str:
-    """One sentence about a failure, with what to do if the disk is full."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return (
-            f"The disk is full: {error.filename or paths.runs()} could not be written. "
-            "Free some space and run the same command again: it goes on from the last checkpoint."
-        )
-    return f"{type(error).__name__}: {error}"
-
-
-def end_if_orphaned() -> None:
-    """End a worker whose parent is gone: nobody waits for its run, which goes on from its last checkpoint."""
-    asking = multiprocessing.parent_process()
-    if asking and not asking.is_alive():
-        raise SystemExit("the process that asked for this run is gone; it goes on from here next time")
+def _how_they_ended(workers: Iterable) -> str:
+    """What can be said of a process that ended without a word; the others were then ended by SIGTERM."""
+    statuses = {process.exitcode for process in workers}
+    status = next(iter(statuses - {-signal.SIGTERM}), -signal.SIGTERM)
+    if status < 0:
+        how = f"was killed by {signal.Signals(-status).name}"
+        how += ", perhaps for want of memory" if status == -signal.SIGKILL else ""
+    else:
+        how = f"ended without a word (exit status {status})"
+    return f"A training process {how}. Run the same command again: it goes on from the last checkpoint."
 
 
 @contextmanager
-def lock(name: str) -> Iterator[None]:
-    """One process at a time trains what has this name; the second waits, then finds it finished."""
-    path = paths.runs() / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _without_main() -> Iterator[None]:
+    """Workers need nothing of the main script; one without `if __name__ == "__main__"` would start itself again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
-        held = FileLock(path).acquire(timeout=0)
-    except Timeout:
-        print(f"Another process is training the same network ({path.name}); waiting for it.", flush=True)
-        held = FileLock(path).acquire()
-    with held:
         yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+# ---- In the other process ------------------------------------------------------------------------
+
+
+def _begin(done, taken, folders: dict[str, str]) -> None:
+    """Make this process a worker: its folders, one thread, a GPU if there are any, and an end with its parent."""
+    global _done
+    _done = done
+    os.environ.update(folders)
+    torch.set_num_threads(1)  # one thread a process: the same bytes every time, and no fight over cores
+    if torch.cuda.is_available():
+        with taken.get_lock():
+            torch.cuda.set_device(taken.value % torch.cuda.device_count())
+            taken.value += 1
+    threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
+
+
+def _end_with(parent) -> None:
+    """Nobody waits for the runs of an orphan; they go on from their checkpoints."""
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _do(work: Callable, job: object, k: int) -> None:
+    work(job, partial(_done.__setitem__, k))
+
+
+# ---- One at a time -------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(*names: str) -> Iterator[None]:
+    """One process at a time makes what has these names; the second waits, then finds it finished."""
+    with ExitStack() as held:
+        for name in sorted(set(names)):  # in the same order by all, so that no two wait for each other
+            held.enter_context(_locked(paths.runs() / "locks" / f"{name}.lock"))
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(path)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is making the same ({path.name}); waiting for it.", flush=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()

@@ -21,14 +21,13 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from bn.lab import paper
-from bn.lab.data.datasets import DataError
+from bn.lab.data.disk import DataError
 from bn.lab.spec import ParameterError, one_of, whole
-from bn.lab.store import claims, files, workers
-from bn.lab.store.workers import RunError
-from bn.lab.train import image_runs, recipes
-from bn.lab.train.image_runs import Pair
+from bn.lab.store import claims, files
+from bn.lab.store.files import RunError
+from bn.lab.train import recipes, runs
 from bn.lab.train.loop import TrainingError
-from bn.lab.train.recipes import Recipe
+from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import ImageSpec
 
 COMMAND = "python -m bn.lab.train.cli"
@@ -50,9 +49,9 @@ def networks(base: Recipe) -> dict[str, Recipe]:
     return {name: recipe for name, recipe in named if first[recipe] == name}
 
 
-def expect_finished(spec: ImageSpec, pairs: Iterable[Pair]) -> None:
+def expect_finished(spec: ImageSpec, pairs: Iterable[tuple[Recipe, int]]) -> None:
     """Raise RunError with the commands for those runs that are missing."""
-    missing = [pair for pair in dict.fromkeys(pairs) if not image_runs.run_file(*pair).exists()]
+    missing = [pair for pair in dict.fromkeys(pairs) if not runs.run_file(*pair).exists()]
     if not missing:
         return
     names = {recipe: name for name, recipe in networks(spec.base(spec.learning_rate)).items()}
@@ -143,12 +142,12 @@ def _group() -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def _train(name: str, pair: Pair, synchronized: bool, first: bool) -> None:
+def _train(name: str, pair: tuple[Recipe, int], synchronized: bool, first: bool) -> None:
     """Train a network; where this is the first process, with a progress bar and a sentence about the finished run."""
-    path, recipe = image_runs.run_file(*pair), pair[0]
+    path, recipe = runs.run_file(*pair), pair[0]
     before = "" if not path.exists() else "It was finished before, and nothing is trained. "
     with tqdm(total=recipe.steps, desc=name, unit="step", unit_scale=True, mininterval=1, disable=not first) as bar:
-        image_runs.train_pair(pair, _progress(bar), synchronized)
+        runs.train(runs.job(pair), _progress(bar), synchronized)
     if first:
         print(before + _sentence(path, recipe, files.read_arrays(path)))
 
@@ -187,8 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
         with _group() as rank:
             _train(options.network, (named[options.network], options.seed), options.synchronized, rank == 0)
     except (ParameterError, TrainingError, DataError, RunError, claims.ClaimsError, OSError) as error:
-        said = workers.sentence(error) if isinstance(error, OSError) else error
-        print(f"error: {said}", file=sys.stderr, flush=True)
+        print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2 if isinstance(error, ParameterError) else 1) from error
 
 

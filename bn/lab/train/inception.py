@@ -16,11 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-import bn
-from bn.lab import paper
-from bn.lab.data.images import SMALLEST
-from bn.lab.paper import Row
+from bn.lab.architectures import DEPTH_MULTIPLIER, FIGURE_5, SMALLEST, Row
 from bn.lab.spec import positive, whole
+from bn.layers import BatchNorm1d, BatchNorm2d
 
 _NONLINEARITIES = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
@@ -70,7 +68,7 @@ class Inception(nn.Module):
         lrn: bool = False,
         dropout: float = 0.0,
         five_by_five: bool = False,
-        table: tuple[Row, ...] = paper.FIGURE_5,
+        table: tuple[Row, ...] = FIGURE_5,
         seed: int = 0,
         weight_scale: float = 1.0,
         per_activation: bool = False,
@@ -195,16 +193,16 @@ def _convolution(
     layers, groups, bias = [], 1, not style.batch_norm
     spacing = {"stride": stride, "padding": patch // 2}
     if separable:
-        groups, patch_outputs = inputs, paper.DEPTH_MULTIPLIER * inputs
+        groups, patch_outputs = inputs, DEPTH_MULTIPLIER * inputs
         layers.append(nn.Conv2d(inputs, patch_outputs, patch, **spacing, groups=groups, bias=False))
         inputs, patch, spacing = patch_outputs, 1, {}
     layers.append(nn.Conv2d(inputs, outputs, patch, **spacing, bias=bias))
     fused = "relu" if style.batch_norm and style.activation == "relu" else None
     if style.grid:
         maps = (outputs, *[_strided(style.grid, stride)] * 2)
-        layers += [nn.Flatten(), bn.BatchNorm1d(math.prod(maps), activation=fused), nn.Unflatten(1, maps)]
+        layers += [nn.Flatten(), BatchNorm1d(math.prod(maps), activation=fused), nn.Unflatten(1, maps)]
     elif style.batch_norm:
-        layers.append(bn.BatchNorm2d(outputs, activation=fused))
+        layers.append(BatchNorm2d(outputs, activation=fused))
     if not fused:
         layers.append(_NONLINEARITIES[style.activation]())
     return nn.Sequential(*layers)

@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-import bn
-from bn.lab import paper
+from bn.lab.architectures import FIGURE_5
 from bn.lab.data import augment
-from bn.lab.data.datasets import Images, Split
-from bn.lab.data.images import PHOTOGRAPHS
+from bn.lab.data.splits import Images, Split
 from bn.lab.train.inception import Inception
-from bn.lab.train.recipes import Recipe
+from bn.lab.train.settings import Recipe
+from bn.layers import SyncBatchNorm
 
 CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0.3 GB of floats beside the activations
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
+_NET = "net/"  # before the names of weights among the results
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -39,10 +39,14 @@ class TrainingError(Exception):
 
 def network(recipe: Recipe, seed: int, channels: int) -> Inception:
     """The recipe's network with first weights drawn from the seed, on the CPU."""
-    table = tuple(r for r in paper.FIGURE_5 if r.kind != "inception" or not recipe.modules or r.name in recipe.modules)
+    modules = recipe.modules or [row.name for row in FIGURE_5]
+    table = tuple(row for row in FIGURE_5 if row.kind != "inception" or row.name in modules)
     shared = {field.name for field in fields(Recipe)} & inspect.signature(Inception).parameters.keys()
     options = {name: getattr(recipe, name) for name in shared}
     return Inception(size=recipe.pixels, channels=channels, table=table, seed=seed, **options)
+
+
+Callback = Callable[[], None]
 
 
 class ImageTrainer:
@@ -66,13 +70,13 @@ class ImageTrainer:
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = network(recipe, seed, images.train.x.shape[1])
         if synchronized:
-            net = bn.SyncBatchNorm.convert_sync_batchnorm(net)
+            net = SyncBatchNorm.convert_sync_batchnorm(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self._model = DistributedDataParallel(self.net) if self.ranks > 1 else self.net
         self.rate = torch.tensor(recipe.learning_rate, device=self.device)  # a tensor: a CUDA graph reads it each step
         weights = _decayed(self.net, recipe.l2)
         self.optimizer = torch.optim.SGD(weights, lr=self.rate, momentum=recipe.momentum, fused=True)
-        self.step, self.seconds, self.log, self.diverged = 0, 0.0, [], -1
+        self.step, self.seconds, self.log, self.diverged, self.compiled = 0, 0.0, [], -1, False
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
         self._count = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -97,7 +101,7 @@ class ImageTrainer:
         self._bad.copy_(torch.where((self._bad < 0) & ~self.loss.isfinite(), self._count, self._bad))
         self._count += 1
 
-    def run(self, after_evaluation: "Callback" = lambda trainer: None, after_step: "Callback" = lambda trainer: None):
+    def run(self, after_evaluation: Callback = lambda: None, after_step: Callback = lambda: None) -> None:
         """Train to the last step, or to divergence, from wherever the trainer stands."""
         try:
             if not self.log:
@@ -108,7 +112,7 @@ class ImageTrainer:
         except RuntimeError as error:
             raise _out_of_memory(error, self.recipe) or error from None
 
-    def _stretch(self, after_step: "Callback") -> None:
+    def _stretch(self, after_step: Callback) -> None:
         """The steps up to the next evaluation, or to where a divergence is noticed."""
         every = self.recipe.every
         end = min(self.step - self.step % every + every, self.recipe.steps)
@@ -117,7 +121,8 @@ class ImageTrainer:
             for _ in range(min(LOOK - self.step % LOOK, end - self.step)):  # the same looks after a resumption
                 self.advance()
                 self.seconds = time.perf_counter() - start
-                after_step(self)
+                if self.step < end:  # who goes on from a step at which an evaluation is due would leave it out
+                    after_step()
             self.diverged = self._divergence()
         self.seconds = time.perf_counter() - start  # with what the device still had to do
 
@@ -134,11 +139,11 @@ class ImageTrainer:
             self._bad.copy_(torch.where(first == never, -1, first))
         return int(self._bad)
 
-    def _evaluate(self, after: "Callback") -> None:
+    def _evaluate(self, after: Callback) -> None:
         """Append the step and both accuracies to the log; a network that diverged has none."""
         accuracy = self.accuracy if self.diverged < 0 else lambda split: float("nan")
         self.log.append({"steps": self.step} | {name: accuracy(split) for name, split in self.watched.items()})
-        after(self)
+        after()
 
     def accuracy(self, split: Split) -> float:
         """The share of the images whose class comes first, on one crop each."""
@@ -164,7 +169,7 @@ class ImageTrainer:
         enabled = self.recipe.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def state(self) -> dict:
+    def state(self, k: int = 0) -> dict:
         """Everything that a killed run needs to end with the same bytes."""
         return {
             "step": self.step,
@@ -175,8 +180,9 @@ class ImageTrainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
-    def restore(self, state: dict) -> None:
-        """Go on from `state()` of an earlier trainer of the same recipe and seed."""
+    def restore(self, states: list[dict]) -> None:
+        """Go on from the one `state()` of an earlier trainer of the same recipe and seed."""
+        (state,) = states
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         for group in self.optimizer.param_groups:
@@ -185,12 +191,25 @@ class ImageTrainer:
         self.diverged = state["diverged"]
         self._count.fill_(self.step)
 
-    def curves(self) -> dict[str, np.ndarray]:
-        """The evaluations: steps (E,), validation and test accuracy (E,), NaN where the network had diverged."""
-        return {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
+    def results(self, k: int = 0) -> dict[str, np.ndarray]:
+        """What is kept of a finished run, evaluations first.
 
+        - `steps` (E,), `validation` and `test` accuracy (E,) in shares, NaN where the network had diverged.
+        - `diverged` (): the step at which the loss was first not finite, or -1.
+        - `net/<name>`: the weights and buffers, as in the network's state_dict.
+        """
+        curves = {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
+        weights = {f"{_NET}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
+        return curves | {"diverged": np.array(self.diverged)} | weights
 
-Callback = Callable[[ImageTrainer], None]
+    def load_weights(self, results: dict[str, np.ndarray]) -> None:
+        """Take the weights of a finished run of the same recipe."""
+        weights = {name.removeprefix(_NET): value for name, value in results.items() if name.startswith(_NET)}
+        self.net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+
+    def about(self, k: int = 0) -> dict:
+        """What is kept beside it: how many parameters, and how many processes trained it."""
+        return {"parameters": sum(p.numel() for p in self.net.parameters()), "processes": self.ranks}
 
 
 class Batches:
@@ -203,7 +222,7 @@ class Batches:
     def __init__(self, recipe: Recipe, seed: int, images: Images, device: torch.device, rank: int, ranks: int) -> None:
         self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
         self.x, self.y = images.train.x, images.train.y.to(device)
-        self.photographs = images.name in PHOTOGRAPHS
+        self.photographs = images.photographs
         dealt = partial(augment.shards, len(self.y), recipe.batch, recipe.shards, seed=seed, within=recipe.shuffled)
         self._epoch = lru_cache(maxsize=1)(dealt)
         self.per_epoch = len(self._epoch(0))

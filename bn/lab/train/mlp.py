@@ -1,21 +1,58 @@
-"""The networks of section 4.1, with a leading replica axis: many seeds train as one."""
+"""The networks of section 4.1, with a leading replica axis: many seeds train as one.
+
+`Network` holds the tensors of one of them, or of all: what is written here works with the leading axis and without.
+"""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 FEATURES, CLASSES, HIDDEN = 784, 10, (100, 100, 100)  # section 4.1: 28×28 pixels, ten digits, three hidden layers
+EPS, MOMENTUM = 1e-5, 0.1
+
+
+class Norm(NamedTuple):
+    """The tensors of a batch normalization, each (…, 1, d)."""
+
+    gamma: Tensor
+    beta: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+
+class Network(NamedTuple):
+    """The tensors of a network: weights (…, out, in), biases (…, 1, out); without BN there are no `norms`."""
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    norms: list[Norm]
+
+
+def normalize(norm: Norm, x: Tensor, eps: float = EPS, momentum: float = MOMENTUM) -> tuple[Tensor, Tensor, Tensor]:
+    """Algorithm 1 over a mini-batch (…, m, d), a line for each equation; moves the running averages.
+
+    The output, and what its gradient needs: x̂, and 1 / √(σ²_B + ε).
+    """
+    m = x.shape[-2]
+    mu_B = x.mean(-2, keepdim=True)
+    sigma2_B = (x - mu_B).square().mean(-2, keepdim=True)
+    scale = torch.rsqrt(sigma2_B + eps)
+    x_hat = (x - mu_B) * scale
+    norm.running_mean.lerp_(mu_B.detach(), momentum)
+    norm.running_var.lerp_(sigma2_B.detach() * (m / (m - 1)), momentum)  # unbiased, section 3.1
+    return norm.gamma * x_hat + norm.beta, x_hat, scale
 
 
 class ReplicatedBatchNorm(nn.Module):
-    """R independent batch normalizations over inputs of shape (R, m, d): Algorithm 1, one line for each equation.
+    """R independent batch normalizations over inputs of shape (R, m, d).
 
-    It equals R layers `bn.BatchNorm1d(d)` side by side; written along the replica axis, torch.compile fuses it
-    with its neighbours. In evaluation mode it uses moving averages, as section 3.1 does to track accuracy.
+    It equals R layers `bn.BatchNorm1d(d)` side by side. In evaluation mode it uses moving averages, as section 3.1
+    does to track accuracy.
     """
 
-    def __init__(self, replicas: int, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, replicas: int, features: int, eps: float = EPS, momentum: float = MOMENTUM) -> None:
         super().__init__()
         shape = (replicas, 1, features)
         self.eps, self.momentum = eps, momentum
@@ -26,16 +63,9 @@ class ReplicatedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (R, m, d) to outputs of the same shape."""
-        if not self.training:
-            x_hat = (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
-            return self.gamma * x_hat + self.beta
-        m = x.shape[1]
-        mu_B = x.mean(1, keepdim=True)
-        sigma2_B = (x - mu_B).square().mean(1, keepdim=True)
-        x_hat = (x - mu_B) * torch.rsqrt(sigma2_B + self.eps)
-        with torch.no_grad():
-            self.running_mean.lerp_(mu_B, self.momentum)
-            self.running_var.lerp_(sigma2_B * (m / (m - 1)), self.momentum)  # unbiased, section 3.1
+        if self.training:
+            return normalize(self, x, self.eps, self.momentum)[0]
+        x_hat = (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
         return self.gamma * x_hat + self.beta
 
 
@@ -59,17 +89,27 @@ class SigmoidMLP(nn.Module):
     def hidden_input(self, layer: int, u: Tensor) -> Tensor:
         """The input of the sigmoids of one hidden layer: BN(W u), or W u + b in the plain network."""
         if self.norms:
-            return self.norms[layer](torch.bmm(u, self.weights[layer]))
-        return torch.baddbmm(self.biases[layer], u, self.weights[layer])
+            return self.norms[layer](u @ self.weights[layer].mT)
+        return torch.baddbmm(self.biases[layer], u, self.weights[layer].mT)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (R, m, 784) to the logits (R, m, 10) and the input (R, m, 100) of the last hidden sigmoids."""
         for layer in range(len(HIDDEN)):
             last_input = self.hidden_input(layer, x)
             x = torch.sigmoid(last_input)
-        return torch.baddbmm(self.biases[-1], x, self.weights[-1]), last_input
+        return torch.baddbmm(self.biases[-1], x, self.weights[-1].mT), last_input
+
+    def tensors(self) -> Network:
+        """Those of all replicas, the very same memory."""
+        norms = [Norm(*(getattr(norm, name).detach() for name in Norm._fields)) for norm in self.norms]
+        return Network([w.detach() for w in self.weights], [b.detach() for b in self.biases], norms)
+
+    def replica(self, k: int) -> Network:
+        """Those of one replica, without the leading axis, the very same memory."""
+        weights, biases, norms = self.tensors()
+        return Network([w[k] for w in weights], [b[k] for b in biases], [Norm(*(t[k] for t in norm)) for norm in norms])
 
 
 def _gaussian_weights(widths: tuple[int, ...], seed: int, std: float) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [std * torch.randn(shape, generator=generator) for shape in pairwise(widths)]
+    return [(std * torch.randn(shape, generator=generator)).mT.contiguous() for shape in pairwise(widths)]

@@ -12,49 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bn.lab import paper
+from bn.lab.train.settings import Recipe
 
 CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
 _SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
 _EVALUATIONS = 40  # in the steps of a scale: steps to an accuracy are known to a fortieth of them
 _HALVINGS = 2  # of Inception's learning rate in those steps: it ends at a quarter; with faster decay at 1/64, in half
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What one network is trained with. The defaults are those of Inception: nothing of section 4.2.1.
-
-    - `modules`: those of Figure 5 that are built, all where it is empty.
-    - `halflife`: steps in which the learning rate halves (the paper: exponential decay).
-    - `l2`: λ of λ/2 ‖w‖², over the weights of convolutions and the softmax layer; the change `l2` makes it a fifth,
-      4e-5, which Google's later Inceptions were trained with.
-    - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
-    - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
-    - `watched`: how many images of the validation and test parts are looked at, 0 for all.
-    """
-
-    dataset: str
-    pixels: int
-    classes: int
-    width: float
-    modules: tuple[str, ...]
-    batch_norm: bool = False
-    activation: str = "relu"
-    lrn: bool = True
-    dropout: float = 0.4
-    steps: int
-    every: int  # steps between two evaluations
-    learning_rate: float
-    halflife: float
-    l2: float = 2e-4
-    distortion: float = 0.5
-    shuffled: bool = False
-    shards: int
-    precision: str  # "float32" or "bfloat16"
-    watched: int
-    batch: int = paper.BATCH
-    momentum: float = 0.9
-    weight_scale: float = 1.0
-    per_activation: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +70,7 @@ def inception(size: ImageSize, dataset: str, learning_rate: float, steps: int | 
         shards=_SHARDS[dataset],
         precision=size.precision,
         watched=size.watched,
+        batch=paper.BATCH,
     )
 
 

@@ -3,14 +3,14 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
-from bn.lab.data.datasets import Data, Split
-from bn.lab.train.mlp import SigmoidMLP
+from bn.lab.data.splits import Data, Split
+from bn.lab.train import sgd
+from bn.lab.train.mlp import Network, SigmoidMLP
+from bn.lab.train.settings import Setting
 
 PERCENTILES = (15, 25, 50, 75, 85)
 PROBE = 2_000  # validation images on which the inputs of the sigmoids are watched: a median is off by a point of rank
@@ -18,20 +18,7 @@ COMPILE_FROM = 20_000  # steps from which compiling pays for itself; a shorter t
 _CHUNK = 1_000  # images at once in an evaluation: for each replica, 3 MB of floats
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What one network is trained with; a run is a setting and a seed."""
-
-    network: str  # "plain" or "bn"
-    dataset: str
-    steps: int
-    every: int  # steps between two evaluations
-    batch: int
-    learning_rate: float
-    weight_std: float
-
-
-Pair = tuple[Setting, int]
+Callback = Callable[[], None]
 
 
 class Trainer:
@@ -42,38 +29,32 @@ class Trainer:
     the device "cpu" or "cuda".
     """
 
-    def __init__(self, replicas: list[Pair], data: Data, device: str = "cpu") -> None:
+    def __init__(self, replicas: list[tuple[Setting, int]], data: Data, device: str = "cpu") -> None:
         settings, self.seeds = zip(*replicas, strict=True)
-        self.setting, self.device = settings[0], device
+        self.setting, self.device = settings[0], torch.device(device)
         self.train, self.validation, self.test = (
             Split(s.x.to(device), s.y.to(device)) for s in (data.train, data.validation, data.test)
         )
         stds = tuple(setting.weight_std for setting in settings)
         self.net = SigmoidMLP(self.setting.network == "bn", self.seeds, stds).to(device)
-        self.rates = torch.tensor([setting.learning_rate for setting in settings], device=device)
-        # The rate is a factor of each replica's loss, so one optimizer with rate 1 serves them all.
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1.0)
-        self.step, self.seconds, self.log = 0, 0.0, []
+        self.rates = torch.tensor([setting.learning_rate for setting in settings], device=self.device)
+        self.step, self.seconds, self.log = 0, 0.0, {}
         self._epoch, self._order = -1, None
+        self._networks = self._views(self.net)
         self.compiled = self.setting.steps >= COMPILE_FROM and self._compiles()
-        self._loss = torch.compile(self._scaled_loss) if self.compiled else self._scaled_loss
+
+    def _views(self, net: SigmoidMLP) -> list[Network]:
+        """What is stepped at once: on a CPU one replica after the other, so that none depends on its company."""
+        return [net.tensors()] if self.device.type == "cuda" else [net.replica(k) for k in range(len(self.seeds))]
 
     def _compiles(self) -> bool:
         """Whether torch.compile works here: on a CPU it needs a C++ compiler and Python's headers."""
-        before = copy.deepcopy(self.net.state_dict())
         try:
-            i = self.batch(0)
-            torch.compile(self._scaled_loss)(self.train.x[i], self.train.y[i]).backward()
+            self._step(self._views(copy.deepcopy(self.net)), sgd.compiled())
         except Exception as error:
             print(f"torch.compile does not work here ({type(error).__name__}): training eagerly, slower.")
             return False
-        self.net.load_state_dict(before)
         return True
-
-    def _scaled_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        logits, _ = self.net(x.float())
-        losses = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(1)
-        return (self.rates * losses).sum()
 
     def batch(self, step: int) -> torch.Tensor:
         """Indices (R, batch) of a step: each seed shuffles each epoch in its own way, whatever its network."""
@@ -86,15 +67,19 @@ class Trainer:
 
     def advance(self) -> None:
         """One SGD step for every replica."""
-        i = self.batch(self.step)
-        x = self.train.x.index_select(0, i.flatten()).view(*i.shape, -1)
-        self.optimizer.zero_grad()
-        self._loss(x, self.train.y[i]).backward()
-        self.optimizer.step()
+        self._step(self._networks, sgd.compiled() if self.compiled else sgd.descents)
         self.step += 1
 
-    def run(self, after_evaluation: Callable[["Trainer"], None]) -> None:
-        """Train to the last step from wherever the trainer stands, calling back after each evaluation."""
+    def _step(self, networks: list[Network], descents: sgd.Descents) -> None:
+        i = self.batch(self.step)
+        together = self.device.type == "cuda"
+        batches, rates = ([i], [self.rates[:, None, None]]) if together else (i, self.rates)
+        for net, of_net, rate in zip(networks, batches, rates, strict=True):
+            x = self.train.x.index_select(0, of_net.flatten()).view(*of_net.shape, -1)
+            sgd.step(net, x, self.train.y[of_net], rate, descents)
+
+    def run(self, after_evaluation: Callback = lambda: None, after_step: Callback = lambda: None) -> None:
+        """Train to the last step from wherever the trainer stands, calling back after each evaluation or other step."""
         if not self.log:
             self._evaluate(after_evaluation)
         while self.step < self.setting.steps:
@@ -103,10 +88,13 @@ class Trainer:
             self.seconds += time.perf_counter() - start
             if self.step % self.setting.every == 0 or self.step == self.setting.steps:
                 self._evaluate(after_evaluation)
+            else:  # who goes on from a step at which an evaluation is due would leave it out
+                after_step()
 
-    def _evaluate(self, after: Callable[["Trainer"], None]) -> None:
-        self.log.append({"steps": np.full(len(self.seeds), self.step)} | self.measure())
-        after(self)
+    def _evaluate(self, after: Callback) -> None:
+        for name, value in ({"steps": np.full(len(self.seeds), self.step)} | self.measure()).items():
+            self.log.setdefault(name, []).append(value)
+        after()
 
     @torch.no_grad()
     def measure(self) -> dict[str, np.ndarray]:
@@ -147,18 +135,39 @@ class Trainer:
         self.net = trained
         return accuracy
 
-    def state(self) -> dict:
-        """Everything that a killed run needs to end with the same bytes (SGD itself has no state)."""
-        return {"step": self.step, "seconds": self.seconds, "net": self.net.state_dict(), "log": self.log}
+    def finite(self) -> bool:
+        """A network that diverged is as good to go on with as any other."""
+        return True
 
-    def restore(self, state: dict) -> None:
-        """Go on from `state()` of an earlier trainer of the same group."""
-        self.net.load_state_dict(state["net"])
-        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+    def state(self, k: int) -> dict:
+        """Everything that one replica needs to end with the same bytes after a kill (SGD itself has no state)."""
+        net = {name: value[k] for name, value in self.net.state_dict().items()}
+        log = {name: torch.from_numpy(curve) for name, curve in self.curves(k).items()}
+        return {"step": self.step, "seconds": self.seconds, "net": net, "log": log}
 
-    def curves(self, replica: int) -> dict[str, np.ndarray]:
+    def restore(self, states: list[dict]) -> None:
+        """Go on from a `state` of each replica, wherever they were trained before; all had come to the same step."""
+        self.net.load_state_dict({name: torch.stack([s["net"][name] for s in states]) for name in states[0]["net"]})
+        curves = {name: np.stack([s["log"][name].numpy() for s in states], axis=1) for name in states[0]["log"]}
+        self.log = {name: list(curve) for name, curve in curves.items()}
+        self.step, self.seconds = states[0]["step"], max(s["seconds"] for s in states)
+
+    def curves(self, k: int) -> dict[str, np.ndarray]:
         """All that was measured of one replica on the way, evaluations first: arrays (E,), (E, 5, 100), …"""
-        return {name: np.stack([entry[name][replica] for entry in self.log]) for name in self.log[0]}
+        return {name: np.stack([entry[k] for entry in entries]) for name, entries in self.log.items()}
+
+    def results(self, k: int) -> dict[str, np.ndarray]:
+        """What is kept of a finished run, evaluations first.
+
+        - `steps` (E,), `validation` and `test` accuracy (E,) in shares.
+        - Of the last layer's inputs: `percentiles` (E, 5, 100), `pooled` (E, 5), `mean` and `std` (E, 100).
+        - `finite` (E,): whether all weights were; `population` (): final test accuracy with Algorithm 2's statistics.
+        """
+        return self.curves(k) | {"population": self.population_accuracy()[k]}
+
+    def about(self, k: int) -> dict:
+        """Nothing is kept beside what is kept of every run."""
+        return {}
 
 
 def _shuffled(n: int, seed: int, epoch: int) -> torch.Tensor:

@@ -1,97 +1,244 @@
-"""Runs of section 4.1: train once, keep whatever is finished, go on with whatever was interrupted.
+"""The life of a run: trained once, kept with its curves and weights, gone on with after a kill.
 
-A run is one (setting, seed), a file in `runs/` whose name is a digest of the setting, the seed, the pixels and
-the code that trains. What is finished is read; what was interrupted goes on from its checkpoint; what was never
-started trains together with the others of its group, one process and one thread a group.
+A run is a `Setting` of section 4.1 or a `Recipe` of section 4.2, with a seed. It is one file in `runs/`, whose name is
+a digest of the setting, the seed, the pixels and the code that trains; while it trains, its checkpoint has the same
+name. What is finished is read, what was interrupted goes on from its checkpoint, what is damaged is trained again.
+
+On a CPU each run trains alone, in one thread: its bytes depend on nothing else that is asked for. On a GPU small
+networks of one shape train together, as one step costs as much for many of them as for one.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+import torch.distributed as dist
 
 from bn.lab import paths
-from bn.lab.data import datasets
-from bn.lab.store import claims, files, provenance, workers
-from bn.lab.train import mlp, replicas
-from bn.lab.train.replicas import Pair, Setting, Trainer
+from bn.lab.data import datasets, images
+from bn.lab.data.splits import Data
+from bn.lab.store import cache, code, files, provenance, workers
+from bn.lab.store.files import RunError
+from bn.lab.train import loop, replicas
+from bn.lab.train.settings import Recipe, Setting
 
-CODE = (datasets, mlp, replicas)  # a change in these retrains
+Run = tuple[Setting | Recipe, int]
+SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation: what a kill costs
+SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
 
 
-def run(wanted: Iterable[Pair], title: str = "training") -> dict[Pair, dict]:
-    """Finished runs of the wanted (setting, seed) pairs, training those that are missing.
+class Trainer(Protocol):
+    """What trains some runs at once; `k` is one of them."""
 
-    Each run is a dict of arrays, evaluations first: steps (E,), validation and test accuracy (E,) in shares,
-    percentiles (E, 5, 100), pooled (E, 5), mean and std (E, 100), finite (E,), population, the final test accuracy
-    with Algorithm 2's statistics (), and `meta`, a dict. Raises RunError, DataError.
+    device: torch.device
+    step: int
+    seconds: float  # of training, evaluations aside
+    compiled: bool
+
+    def run(self, after_evaluation: Callable[[], None], after_step: Callable[[], None]) -> None:
+        """Train to the last step from wherever it stands."""
+
+    def finite(self) -> bool:
+        """Whether a checkpoint would be of use."""
+
+    def state(self, k: int) -> dict:
+        """Everything that a killed run needs to end with the same bytes: tensors, numbers and words."""
+
+    def restore(self, states: list[dict]) -> None:
+        """Go on from the states of all its runs, of one step."""
+
+    def results(self, k: int) -> dict[str, np.ndarray]:
+        """What is kept of a finished run: curves, evaluations first, and what else there is."""
+
+    def about(self, k: int) -> dict:
+        """What is kept in its `meta` beside that of every run."""
+
+
+class Job(NamedTuple):
+    """Runs that may train at once, the files that they become, and what their training begins from."""
+
+    wanted: dict[Run, Path]
+    origin: dict
+
+
+def run(wanted: Iterable[Run], title: str = "training") -> dict[Run, dict]:
+    """Finished runs of the wanted settings and seeds, training those that are missing.
+
+    Each run is a dict of arrays, as its trainer's `results` says, and `meta`, a dict.
+    Raises RunError, TrainingError, DataError.
     """
-    wanted = list(wanted)
-    data = {name: datasets.load(name) for name in {setting.dataset for setting, _ in wanted}}
+    files_of = {pair: run_file(*pair) for pair in wanted}
 
-    def train(missing: list[Pair]) -> None:
-        jobs = list(groups(missing))
-        steps = [len(group) * group[0][0].steps for group in jobs]
-        workers.in_processes(train_group, jobs, steps, title, unit="net-step")
+    def train_all(missing: list[Run]) -> None:
+        origin = provenance.origin()
+        jobs = [Job({pair: files_of[pair] for pair in group}, origin) for group in groups(missing, workers.device())]
+        steps = [sum(setting.steps for setting, _ in job.wanted) for job in jobs]
+        workers.in_processes(train, jobs, steps, title)
 
-    return files.finished({pair: _run_file(*pair, data[pair[0].dataset].checksum) for pair in wanted}, train)
-
-
-def groups(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    """Pairs that may train as replicas of one trainer: alike but for seed, rate and initial weights."""
-    alike: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        alike.setdefault(_shared(pair[0]), []).append(pair)
-    yield from alike.values()
+    return cache.finished(files_of, train_all)
 
 
-def _shared(setting: Setting) -> str:
-    """Digest of what the replicas of one trainer have in common."""
-    return files.digest({**asdict(setting), "learning_rate": None, "weight_std": None})
+def groups(missing: Iterable[Run], device: str) -> list[list[Run]]:
+    """Runs that train at once: on a GPU small networks that are alike but for seed, rate and initial weights."""
+    alike: dict[object, list[Run]] = {}
+    for setting, seed in missing:
+        shared = (setting, seed) if device == "cpu" or isinstance(setting, Recipe) else setting.shape
+        alike.setdefault(shared, []).append((setting, seed))
+    return list(alike.values())
 
 
-def train_group(group: list[Pair], report: Callable[[int], None] = lambda steps: None) -> None:
-    """Train what is still missing of a group, from its checkpoint if there is one, and write a file for each run."""
-    with workers.lock(_shared(group[0][0])):  # whoever comes second finds the runs finished
-        _train_missing(group, report)
+def job(*wanted: Run) -> Job:
+    """A job of runs, to be trained from here on."""
+    return Job({pair: run_file(*pair) for pair in wanted}, provenance.origin())
 
 
-def _train_missing(group: list[Pair], report: Callable[[int], None]) -> None:
-    claims.ledger()  # read now and kept, so that the rules of the run are those at its start
-    data = datasets.load(group[0][0].dataset)
-    targets = {pair: _run_file(*pair, data.checksum) for pair in group}
-    missing = {pair: path for pair, path in targets.items() if not path.exists()}
-    if not missing:
-        return
-    trainer = Trainer(list(missing), data, workers.device())
-    checkpoint = paths.runs() / "checkpoints" / f"{files.digest([path.stem for path in missing.values()])}.pt"
-    if checkpoint.exists():
-        trainer.restore(torch.load(checkpoint, map_location=trainer.device, weights_only=False))
+def train(job: Job, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
+    """Train what is still missing of a job, from checkpoints if there are any, and write a file for each run.
 
-    def after_evaluation(trainer: Trainer) -> None:
-        files.save(trainer.state(), checkpoint)
-        report(len(missing) * trainer.step)
-        workers.end_if_orphaned()
-
-    report(len(missing) * trainer.step)
-    trainer.run(after_evaluation)
-    population = trainer.population_accuracy()
-    about = {"compiled": trainer.compiled, "trained_together": len(missing)}
-    meta = provenance.meta(data.checksum, code_digest(), round(trainer.seconds, 1), trainer.device, **about)
-    for replica, ((setting, seed), path) in enumerate(missing.items()):
-        arrays = trainer.curves(replica) | {"population": population[replica]}
-        files.write_arrays(path, arrays, meta | {"setting": asdict(setting), "seed": seed})
-    checkpoint.unlink(missing_ok=True)
+    In a group of processes all train together, and the first one writes. Raises RunError where the code is not that
+    of the process that asked.
+    """
+    if any(run_file(*pair).name != path.name for pair, path in job.wanted.items()):
+        raise RunError(
+            "The code was changed between the start of the process that asks for this training and that of the one "
+            "that trains: start again; in a notebook, restart the kernel."
+        )
+    with workers.lock(*(path.stem for path in job.wanted.values())) if _first() else nullcontext():
+        done = 0
+        for group, states in _resumed(job):
+            _train(group, states, job, lambda steps, before=done: report(before + steps), synchronized)
+            done += sum(setting.steps for setting, _ in group)
 
 
-def _run_file(setting: Setting, seed: int, checksum: str) -> Path:
-    key = files.digest([asdict(setting), seed, checksum, code_digest()])
-    return paths.runs() / setting.dataset / f"{setting.network}-seed{seed}-{key}.npz"
+def _resumed(job: Job) -> Iterator[tuple[list[Run], list[dict]]]:
+    """The runs that are missing, those that stopped at one step together, with their states."""
+    missing = _of_the_first([pair for pair, path in job.wanted.items() if _first() and not cache.present(path)])
+    stopped: dict[int, list[tuple[Run, dict]]] = {}
+    for pair in missing:
+        state = _of_the_first(_checkpoint(job.wanted[pair])) or {}
+        stopped.setdefault(state.get("step", 0), []).append((pair, state))
+    for pairs in stopped.values():
+        yield [pair for pair, _ in pairs], [state for _, state in pairs]
 
 
-@cache
-def code_digest() -> str:
-    """Digest of the code that trains: a run is valid for the code that made it."""
-    return files.logic_digest(Path(module.__file__) for module in CODE)
+def _train(group: list[Run], states: list[dict], job: Job, report: Callable[[int], None], synchronized: bool) -> None:
+    trainer = trainer_of(group, synchronized)
+    if all(states) and _goes_on(trainer, states[0]):
+        trainer.restore(states)
+    origins = [state.get("origin", job.origin) for state in states]
+    saved = time.monotonic()
+
+    def save(seconds: float) -> None:
+        """Write checkpoints if the last ones are so old."""
+        nonlocal saved
+        # After a divergence no more: who goes on from before it finds it at the same step again.
+        if _first() and time.monotonic() - saved >= seconds and trainer.finite():
+            for k, pair in enumerate(group):
+                state = trainer.state(k) | {"compiled": trainer.compiled, "origin": origins[k]}
+                files.save(_checkpoint_file(job.wanted[pair]), state)
+            saved = time.monotonic()
+
+    def after_evaluation() -> None:
+        save(SAVE_EVERY)
+        report(len(group) * trainer.step)
+
+    def after_step() -> None:
+        report(len(group) * trainer.step)
+        save(SAVE_BETWEEN)
+
+    report(len(group) * trainer.step)
+    trainer.run(after_evaluation, after_step)
+    if _first():
+        for k, pair in enumerate(group):
+            meta = _meta(trainer, k, pair, origins[k]) | {"trained_together": len(group), "synchronized": synchronized}
+            files.write_arrays(job.wanted[pair], trainer.results(k), meta)
+            _checkpoint_file(job.wanted[pair]).unlink(missing_ok=True)
+
+
+def _goes_on(trainer: Trainer, state: dict) -> bool:
+    """Whether a state can be gone on with as it was begun; else the run begins again, rather than be of two kinds."""
+    if state["compiled"] and not trainer.compiled:
+        print("A training that was begun with torch.compile begins again: it does not work here.", flush=True)
+        return False
+    trainer.compiled = state["compiled"]
+    return True
+
+
+def _meta(trainer: Trainer, k: int, pair: Run, origin: dict) -> dict:
+    """Where a run came from."""
+    setting, seed = pair
+    device, checksum = trainer.device.type, data_of(setting).checksum
+    asked = {"setting": asdict(setting), "seed": seed, "compiled": trainer.compiled}
+    return provenance.meta(origin, checksum, code_digest(setting), trainer.seconds, device, **asked, **trainer.about(k))
+
+
+# ---- A group of processes ------------------------------------------------------------------------
+
+
+def _first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _of_the_first(found: object) -> object:
+    """What the first process of a group found: later ones may look when it has already written."""
+    told = [found]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told)
+    return told[0]
+
+
+# ---- Its files -----------------------------------------------------------------------------------
+
+
+def run_file(setting: Setting | Recipe, seed: int) -> Path:
+    """The file of a run, whether it is there yet or not. Raises RunError, DataError."""
+    key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting)])
+    return paths.runs() / setting.dataset / f"{setting.name}-seed{seed}-{key}.npz"
+
+
+def _checkpoint_file(path: Path) -> Path:
+    return paths.runs() / "checkpoints" / f"{path.stem}.pt"
+
+
+def _checkpoint(path: Path) -> dict | None:
+    """The state that a run stopped in, on the CPU; what a kill has left of one that was being written is cleared."""
+    if not _first():
+        return None
+    files.clear_parts(path)
+    files.clear_parts(_checkpoint_file(path))
+    return cache.present(_checkpoint_file(path), files.load)
+
+
+def code_digest(setting: Setting | Recipe) -> str:
+    """Digest of the code that trains: a run is valid for the code that made it. Raises RunError."""
+    return code.digest(trainer_class(setting).__module__, kernels=workers.device() == "cuda")
+
+
+def trainer_class(setting: Setting | Recipe) -> type:
+    """What trains it."""
+    return replicas.Trainer if isinstance(setting, Setting) else loop.ImageTrainer
+
+
+def trainer_of(group: list[Run], synchronized: bool = False) -> Trainer:
+    """A trainer at the first step of some runs that may train at once. Raises TrainingError, DataError."""
+    setting, seed = group[0]
+    if isinstance(setting, Setting):
+        return replicas.Trainer(group, data_of(setting), workers.device())
+    return loop.ImageTrainer(setting, seed, data_of(setting), workers.device(), synchronized)
+
+
+def data_of(setting: Setting | Recipe) -> Data:
+    """The data set of a setting, of a recipe at its number of pixels. Raises DataError."""
+    return _loaded(setting.dataset, getattr(setting, "pixels", None), paths.data())
+
+
+@lru_cache(maxsize=3)
+def _loaded(dataset: str, pixels: int | None, folder: Path) -> Data:
+    """A data set, read once by a process from the data folder of the moment."""
+    return images.load(dataset, pixels) if pixels else datasets.load(dataset)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from bn.lab import paper
-from bn.lab.data import datasets, images
-from bn.lab.spec import Spec, positive, whole
+from bn.lab import paper, paths
+from bn.lab.architectures import SMALLEST
+from bn.lab.data import datasets
+from bn.lab.spec import RATE, Spec, number, whole
 from bn.lab.train import recipes
-from bn.lab.train.replicas import Setting
+from bn.lab.train.settings import Recipe, Setting
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ SIZES = {
 }
 
 
+# Of section 4.2. How many images there are to train on; the validation images are not among them.
+IMAGES = datasets.TRAINING_IMAGES | {"tiny-imagenet": 90_000, "imagenet": paper.TRAINING_IMAGES - 50_000}
+# More pixels add nothing to images that have 8, 28, 64 or some 400, and those of digits are kept in memory.
+PIXELS = {"digits": 64, "mnist": 64, "tiny-imagenet": 224, "imagenet": 512}
+WIDTH = 0.001, 4  # from one channel in each layer to sixteen times Figure 5's parameters: 0.9 GB
+
+
 @dataclass(frozen=True, kw_only=True)
 class DigitSpec(Spec):
     """The parameters of a chapter that trains on handwritten digits: MNIST where it is, else scikit-learn's."""
@@ -41,7 +49,7 @@ class DigitSpec(Spec):
 
     def resolved(self) -> str:
         """MNIST for `auto` where it is in the data folder, else digits."""
-        return datasets.resolve(self.dataset)
+        return paths.digits() if self.dataset == "auto" else self.dataset
 
     def no_size(self) -> str:
         """The only size that is missing is the paper's own, of digits."""
@@ -86,10 +94,11 @@ class ImageSpec(Spec):
         if self.learning_rate is None and not self.size.rates:
             self._set(learning_rate=paper.RATE)
         if self.learning_rate is not None:
-            positive("learning_rate", self.learning_rate)
-        whole("batch", self.batch, 2)
-        positive("width", self.width)
-        whole("pixels", self.pixels, images.SMALLEST)
+            number("learning_rate", self.learning_rate, *RATE)
+        images, shards = IMAGES[self.dataset], recipes.inception(self.size, self.dataset, paper.RATE).shards
+        whole("batch", self.batch, 2, images // shards, also=f", the training images of a shard of {self.dataset}")
+        number("width", self.width, *WIDTH)
+        whole("pixels", self.pixels, SMALLEST, PIXELS[self.dataset], also=f" for {self.dataset}")
 
     def resolved(self) -> str:
         """The data set of the scale where none is named."""
@@ -101,7 +110,7 @@ class ImageSpec(Spec):
         whole_network = (self.width, self.pixels) == (self.size.width, self.size.pixels)
         return self.scale == "paper" and whole_network and self.steps >= self.size.steps
 
-    def base(self, learning_rate: float) -> recipes.Recipe:
+    def base(self, learning_rate: float) -> Recipe:
         """Inception at this specification's size, from which all other networks follow."""
         size = replace(self.size, width=self.width, pixels=self.pixels)
         recipe = recipes.inception(size, self.dataset, learning_rate, self.steps)

@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from bn.lab.store.records import numbers
-from bn.lab.train import cli, image_runs, recipes
-from bn.lab.train.image_runs import Pair
-from bn.lab.train.recipes import Recipe
+from bn.lab.train import cli, recipes, runs
+from bn.lab.train.runs import Run
+from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import ImageSpec
 
 LAST = 5  # evaluations in a final accuracy, an eighth of a training: one lucky evaluation counts a fifth
@@ -25,7 +25,7 @@ def final(accuracy: Sequence[float | None]) -> float:
     return float(np.mean(np.array(accuracy[-LAST:], float)))
 
 
-def sweep(spec: ImageSpec, names: Iterable[str]) -> tuple[dict, dict[Pair, dict]]:
+def sweep(spec: ImageSpec, names: Iterable[str]) -> tuple[dict, dict[Run, dict]]:
     """The learning rate for networks "plain" and "bn", and the runs that it was chosen by; none where it is given.
 
     Chosen is the rate with the best final accuracy on validation images, mean over the seeds of the sweep. The first
@@ -36,13 +36,13 @@ def sweep(spec: ImageSpec, names: Iterable[str]) -> tuple[dict, dict[Pair, dict]
         return {"rates": [], "chosen": dict.fromkeys(names, spec.learning_rate)}, {}
     rates, seeds = spec.size.rates, spec.seeds[: spec.size.sweep_seeds]
     tried = {(name, rate): [(swept(spec, name, rate), seed) for seed in seeds] for name in names for rate in rates}
-    runs = image_runs.run([pair for at_rate in tried.values() for pair in at_rate], "Learning rates")
-    finals = {key: [final(runs[pair]["validation"]) for pair in at_rate] for key, at_rate in tried.items()}
+    trained = runs.run([pair for at_rate in tried.values() for pair in at_rate], "Learning rates")
+    finals = {key: [final(trained[pair]["validation"]) for pair in at_rate] for key, at_rate in tried.items()}
     # A rate at which any seed diverged is none to choose.
     scores = {key: float(np.nan_to_num(np.mean(values), nan=-1.0)) for key, values in finals.items()}
     chosen = {name: max(rates, key=lambda rate: scores[name, rate]) for name in names}
     table = {name: [numbers(finals[name, rate]) for rate in rates] for name in names}
-    return {"rates": list(rates), "seeds": list(seeds), "chosen": chosen, **table}, runs
+    return {"rates": list(rates), "seeds": list(seeds), "chosen": chosen, **table}, trained
 
 
 def swept(spec: ImageSpec, name: str, rate: float) -> Recipe:
@@ -51,22 +51,22 @@ def swept(spec: ImageSpec, name: str, rate: float) -> Recipe:
     return base if name == "plain" else replace(recipes.bn_x5(base), learning_rate=base.learning_rate)
 
 
-def pairs(spec: ImageSpec, *parts: Mapping[str, Recipe]) -> list[Pair]:
+def pairs(spec: ImageSpec, *parts: Mapping[str, Recipe]) -> list[Run]:
     """Each network of the parts with each seed."""
     return [(recipe, seed) for part in parts for recipe in part.values() for seed in spec.seeds]
 
 
-def trained(spec: ImageSpec, wanted: Sequence[Pair], title: str) -> dict[Pair, dict]:
-    """Finished runs, as `image_runs.run` has them. A notebook does not start those of scale paper, but says how to.
+def trained(spec: ImageSpec, wanted: Sequence[Run], title: str) -> dict[Run, dict]:
+    """Finished runs, as `runs.run` has them. A notebook does not start those of scale paper, but says how to.
 
     Raises RunError, TrainingError, DataError.
     """
     if spec.scale == "paper":
         cli.expect_finished(spec, wanted)
-    return image_runs.run(wanted, title)
+    return runs.run(wanted, title)
 
 
-def curves(spec: ImageSpec, runs: Mapping[Pair, dict], networks: Mapping[str, Recipe]) -> dict[str, dict]:
+def curves(spec: ImageSpec, trained: Mapping[Run, dict], networks: Mapping[str, Recipe]) -> dict[str, dict]:
     """Of each network what a record keeps, in plain numbers; of each seed an entry in each of these lists.
 
     - `recipe`, and `steps`: at which it was evaluated (E,).
@@ -77,7 +77,7 @@ def curves(spec: ImageSpec, runs: Mapping[Pair, dict], networks: Mapping[str, Re
     of_networks = {}
     for name, recipe in networks.items():
         steps = sorted({*range(0, recipe.steps, recipe.every), recipe.steps})
-        seeds = [runs[recipe, seed] for seed in spec.seeds]
+        seeds = [trained[recipe, seed] for seed in spec.seeds]
         of_networks[name] = {
             "recipe": asdict(recipe),
             "steps": steps,

@@ -1,5 +1,6 @@
 """Fetching: Tiny ImageNet from an archive that the test makes, through the very code that a user calls; no network."""
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -11,26 +12,74 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bn.lab.data import fetch
-from bn.lab.data.datasets import DataError
+from bn.lab.data import datasets, fetch
+from bn.lab.data.disk import DataError
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
-    """An archive with two files, at an address of its own, and an empty data folder."""
-    path = tmp_path / "site" / "tiny-imagenet-200.zip"
-    path.parent.mkdir()
+def site(tmp_path, monkeypatch):
+    """A folder, the address under which its files can be fetched, and a data folder that is not there yet."""
+    (folder := tmp_path / "site").mkdir()
+    monkeypatch.setenv("BN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def published(site, monkeypatch):
+    """An archive with two files, at an address of its own."""
+    folder, address = site
+    path = folder / "tiny-imagenet-200.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tiny-imagenet-200/wnids.txt", "n01443537\n")
         archive.writestr("tiny-imagenet-200/train/n01443537/images/a.JPEG", "pixels")
-    monkeypatch.setenv("BN_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=path.parent)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/{path.name}"
-        monkeypatch.setattr(fetch, "TINY_IMAGENET", (url, hashlib.md5(path.read_bytes()).hexdigest()))
-        yield path
-        server.shutdown()
+    monkeypatch.setattr(fetch, "TINY_IMAGENET", (address + path.name, hashlib.md5(path.read_bytes()).hexdigest()))
+    return path
+
+
+@pytest.fixture
+def published_mnist(site, monkeypatch):
+    """Four small files in place of MNIST's, packed as they are published; what is in them."""
+    (folder, address), contents = site, {name: name.encode() * 9 for name in datasets.MNIST_FILES}
+    expected, resources = {}, []
+    for name, content in contents.items():
+        expected[name] = (len(content), hashlib.sha256(content).hexdigest())
+        (packed := folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
+    monkeypatch.setattr(datasets, "MNIST_FILES", expected)
+    mnist = datasets.torchvision_datasets().MNIST
+    monkeypatch.setattr(mnist, "mirrors", [address])
+    monkeypatch.setattr(mnist, "resources", resources)
+    return contents
+
+
+@pytest.mark.parametrize("before", ["nothing", "processed/*.pt", "three of the files"])
+def test_mnist_is_fetched_whatever_torchvision_would_be_content_with(published_mnist, tmp_path, before):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    if before == "processed/*.pt":
+        (processed := raw.parent / "processed").mkdir(parents=True)
+        for name in ("training.pt", "test.pt"):
+            (processed / name).write_bytes(b"no MNIST")
+    elif before == "three of the files":
+        raw.mkdir(parents=True)
+        for name in list(published_mnist)[1:]:
+            (raw / name).write_bytes(published_mnist[name])
+    assert fetch.mnist() == tmp_path / "data"
+    assert {name: (raw / name).read_bytes() for name in published_mnist} == published_mnist
+    for path in (tmp_path / "site").iterdir():
+        path.unlink()
+    fetch.mnist()  # what is there is not fetched again
+
+
+def test_a_damaged_file_of_mnist_is_named(published_mnist, tmp_path):
+    fetch.mnist()
+    path = tmp_path / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=rf"{path} has .*Delete it and run `make data`"):
+        fetch.mnist()
 
 
 def test_the_archive_is_unpacked_whole_and_what_is_there_is_not_fetched_again(published, tmp_path):
@@ -59,6 +108,13 @@ def test_an_unpacking_that_was_interrupted_leaves_no_folder_that_looks_complete(
     with pytest.raises(OSError, match="No space left"):
         fetch.tiny_imagenet()
     assert not (tmp_path / "data" / "tiny-imagenet-200").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_no_data_set(published, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tiny-imagenet-200").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        fetch.tiny_imagenet()
 
 
 def test_an_unknown_name_is_refused_with_what_is_allowed(monkeypatch, capsys):

@@ -1,10 +1,8 @@
-"""Folders of photographs: parts and labels, the cache of their pixels, and what is said when a folder is wrong."""
+"""Folders of photographs: parts and labels, the pixels, and what is said when a folder is wrong."""
 
 import io
 import re
-import shutil
 import tarfile
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,63 +12,9 @@ from PIL import Image
 
 from bn.lab import paths
 from bn.lab.data import folders, images
-from bn.lab.data.datasets import DataError
+from tests.lab.data.photographs import CLASSES, fails, imagenet, parts, seen, tiny_imagenet, write
 
 TINY_IMAGENET = paths.data() / "tiny-imagenet-200"
-CLASSES = ("n01", "n02", "n03")
-
-
-def colour(label: int, number: int) -> tuple[int, int, int]:
-    """A colour for each image: red tells its class, green its number, blue the set."""
-    return 60 * label + 20, 8 * number + 4, 128
-
-
-def write(path: Path, value, size=(64, 64), mode="RGB", quality=95) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, value).convert(mode).save(path, "JPEG", quality=quality, subsampling=0)
-
-
-def tiny_imagenet(folder: Path, train=20, test=3, backwards=False) -> Path:
-    """The published layout with 3 classes, written in either order."""
-    root = folder / "tiny-imagenet-200"
-    every = [(label, wnid, i) for label, wnid in enumerate(CLASSES) for i in range(train)]
-    for label, wnid, i in reversed(every) if backwards else every:
-        write(root / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", colour(label, i))
-    lines = []
-    for number in range(3 * test):
-        label = number * 7 % 3  # the classes take turns
-        write(root / "val" / "images" / f"val_{number}.JPEG", colour(label, number))
-        lines.append(f"val_{number}.JPEG\t{CLASSES[label]}\t0\t0\t63\t63\n")
-    (root / "val" / "val_annotations.txt").write_text("".join(lines))
-    return root
-
-
-def imagenet(folder: Path, train=3, test=2) -> Path:
-    root = folder / "imagenet"
-    for label, wnid in enumerate(CLASSES):
-        for part, count in (("train", train), ("val", test)):
-            for i in range(count):
-                write(root / part / wnid / f"{part}_{wnid}_{i}.JPEG", colour(label, i), size=(80, 64))
-    return root
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv("BN_DATA", str(tmp_path / "data"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
-def parts(loaded):
-    return loaded.train, loaded.validation, loaded.test
-
-
-def seen(split):
-    """(class, number) as the colours of the pixels tell."""
-    middle = split.x[:, :, split.x.shape[2] // 2, split.x.shape[3] // 2].double()
-    return [(round((red - 20) / 60), round((green - 4) / 8)) for red, green, _ in middle.tolist()]
-
 
 # ---- Folders -------------------------------------------------------------------------------------
 
@@ -147,72 +91,7 @@ def test_pixels_are_those_that_pillow_reads(folder):
     assert (images.load("imagenet", 32).test.x[0] - half).abs().max() <= 1.5
 
 
-# ---- The cache -----------------------------------------------------------------------------------
-
-
-def test_the_second_load_decodes_nothing_and_maps_the_file(folder, monkeypatch):
-    tiny_imagenet(folder)
-    first = images.load("tiny-imagenet")
-    before = [(part.x.clone(), part.y.clone()) for part in parts(first)]
-    files = {path: path.stat().st_mtime_ns for path in (folder / "cache").glob("*.npy")}
-    monkeypatch.setattr(folders, "decode", None)  # a call would fail
-    second = images.load("tiny-imagenet")
-    for part, (x, y) in zip(parts(second), before, strict=True):
-        assert torch.equal(part.x, x) and torch.equal(part.y, y)
-    assert len(files) == 1
-    assert files == {path: path.stat().st_mtime_ns for path in (folder / "cache").glob("*.npy")}
-    maps = Path("/proc/self/maps")
-    if maps.exists():
-        assert str(next(iter(files))) in maps.read_text()
-    second.train.x[0] = 0  # a caller that writes changes its own tensors only
-    assert torch.equal(images.load("tiny-imagenet").train.x, before[0][0])
-
-
-def test_another_size_another_file_or_another_length_is_another_cache(folder):
-    root = tiny_imagenet(folder)
-    digests = [images.load("tiny-imagenet").checksum, images.load("tiny-imagenet", 32).checksum]
-    write(root / "train" / "n01" / "images" / "n01_0.JPEG", (250, 250, 250), quality=30)
-    changed = images.load("tiny-imagenet")
-    assert 250 in [round(x.double().mean().item()) for x in [*changed.train.x, *changed.validation.x]]
-    write(root / "train" / "n01" / "images" / "n01_20.JPEG", (0, 0, 0))
-    digests += [changed.checksum, images.load("tiny-imagenet").checksum]
-    annotations = root / "val" / "val_annotations.txt"
-    annotations.write_text(annotations.read_text().replace("val_0.JPEG\tn01", "val_0.JPEG\tn02"))
-    digests.append(images.load("tiny-imagenet").checksum)
-    assert len(set(digests)) == 5 == len(list((folder / "cache").glob("*.npy")))
-
-
-def test_two_at_once_decode_once(folder, monkeypatch):
-    tiny_imagenet(folder, train=4)
-    decode, decoded, found = folders.decode, [], []
-    monkeypatch.setattr(folders, "decode", lambda file, size: decoded.append(file) or decode(file, size))
-    threads = [threading.Thread(target=lambda: found.append(images.load("tiny-imagenet"))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(decoded) == len(set(decoded)) == 12 + 9
-    assert all(torch.equal(loaded.train.x, found[0].train.x) for loaded in found) and len(found) == 3
-
-
-def test_more_images_than_a_block_stay_in_order(folder, monkeypatch):
-    tiny_imagenet(folder)
-    whole = images.load("tiny-imagenet").train.x.clone()
-    shutil.rmtree(folder / "cache")
-    monkeypatch.setattr(folders, "BLOCK", 34)  # 69 images: two blocks and one more
-    assert torch.equal(images.load("tiny-imagenet").train.x, whole)
-
-
 # ---- What is wrong -------------------------------------------------------------------------------
-
-
-def fails(name, *words, size=None):
-    """One clear sentence with these words."""
-    with pytest.raises(DataError) as caught:
-        images.load(name, size)
-    for word in words:
-        assert word in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["tiny-imagenet", "imagenet"])
@@ -276,25 +155,6 @@ def test_a_list_of_labels_that_disagrees_with_the_images(folder, line, words):
 def test_an_absent_list_of_labels(folder):
     (path := tiny_imagenet(folder) / "val" / "val_annotations.txt").unlink()
     fails("tiny-imagenet", str(path), "BN_DATA")
-
-
-def test_a_cache_that_was_cut_short_is_named(folder):
-    tiny_imagenet(folder)
-    images.load("tiny-imagenet")
-    cache = next((folder / "cache").glob("*.npy"))
-    cache.write_bytes(cache.read_bytes()[:-1])
-    fails("tiny-imagenet", str(cache), "damaged", "Delete it")
-
-
-def test_a_cache_for_which_there_is_no_room_or_no_folder(folder, monkeypatch):
-    tiny_imagenet(folder)
-    usage = shutil.disk_usage(folder)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=800_000))
-        fails("tiny-imagenet", str(folder / "cache"), "0.0 GB are free")
-    shutil.rmtree(folder / "cache")
-    (folder / "cache").touch()
-    fails("tiny-imagenet", str(folder / "cache"))
 
 
 # ---- The real thing ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import bn
-from bn.lab.paper import FIGURE_5, GOOGLENET, Row
+from bn.lab.architectures import FIGURE_5, GOOGLENET, Row
 from bn.lab.train.inception import Inception, InceptionModule, Style
 
 SHORT = tuple(row for row in FIGURE_5 if row.kind != "inception" or row.name in ("3c", "5b"))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bn.lab.data.datasets import Images, Split
+from bn.lab.data.splits import Images, Split
 from bn.lab.train import loop, recipes
 from bn.lab.train.loop import Batches, ImageTrainer, TrainingError
 
@@ -62,8 +62,8 @@ def assert_same_bytes(first: ImageTrainer, second: ImageTrainer) -> None:
     for i, state in momenta[0].items():
         assert torch.equal(state["momentum_buffer"], momenta[1][i]["momentum_buffer"])
     assert first.log == second.log
-    for name, curve in first.curves().items():
-        assert curve.tobytes() == second.curves()[name].tobytes()
+    for name, curve in first.results().items():
+        assert curve.tobytes() == second.results()[name].tobytes()
 
 
 # ---- Steps ---------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_measuring_changes_nothing():
 
 def test_it_learns():
     trainer = trained(replace(BN, width=1 / 16, steps=60, every=60, halflife=60))
-    first, last = trainer.curves()["test"]
+    first, last = trainer.results()["test"]
     assert first < 0.4 and last > 0.8
 
 
@@ -221,7 +221,7 @@ def halves(name: str) -> Images:
     images = made_up(name)
     x = torch.full((160, 1, 8, 8), 50, dtype=torch.uint8)
     x[..., :4] = 200
-    return replace(images, train=Split(x, images.train.y))
+    return replace(images, train=Split(x, images.train.y), photographs=name != "digits")
 
 
 @pytest.mark.parametrize(("name", "mirrored"), [("tiny-imagenet", True), ("imagenet", True), ("digits", False)])
@@ -302,7 +302,7 @@ def test_a_divergence_is_recorded_at_its_exact_step_and_ends_the_training(rate, 
     trainer, noticed = trained(wild), min(every, look)
     ended = min(12, (step // noticed + 1) * noticed)
     assert trainer.diverged == step and trainer.step == ended
-    curves = trainer.curves()
+    curves = trainer.results()
     assert curves["steps"].tolist() == [*range(0, ended, every), ended]
     for name in ("validation", "test"):
         assert np.isnan(curves[name][-1]) and np.isfinite(curves[name][:-1]).all()
@@ -311,8 +311,8 @@ def test_a_divergence_is_recorded_at_its_exact_step_and_ends_the_training(rate, 
 
 def test_what_does_not_diverge_is_evaluated_to_its_end_however_often_it_is_looked_at(monkeypatch):
     trainer = trained(RECIPE)
-    assert trainer.diverged == -1 and np.isfinite(trainer.curves()["test"]).all()
-    assert trainer.curves()["steps"].tolist() == [0, 4, 8, 10]
+    assert trainer.diverged == -1 and np.isfinite(trainer.results()["test"]).all()
+    assert trainer.results()["steps"].tolist() == [0, 4, 8, 10]
     monkeypatch.setattr(loop, "LOOK", 3)
     assert_same_bytes(trained(RECIPE), trainer)
 
@@ -325,20 +325,20 @@ def test_a_resumed_training_ends_with_the_same_bytes(recipe):
     """With Dropout, shuffling and distortion, from the middle of an epoch of five steps."""
     recipe = replace(recipe, steps=14, every=4)
     undisturbed, saved = trained(recipe), io.BytesIO()
+    first = ImageTrainer(recipe, SEED, IMAGES)
 
-    def stop_at_step_8(trainer):
-        if trainer.step == 8:
-            torch.save(trainer.state(), saved)
+    def stop_at_step_8():
+        if first.step == 8:
+            torch.save(first.state(), saved)
             raise Stop
 
-    first = ImageTrainer(recipe, SEED, IMAGES)
     with pytest.raises(Stop):
         first.run(stop_at_step_8)
     torch.rand(3)  # another process has drawn other numbers
     second, steps = ImageTrainer(recipe, SEED, IMAGES), []
-    second.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=False))
+    second.restore([torch.load(io.BytesIO(saved.getvalue()), weights_only=True)])
     assert second.seconds > 0
-    second.run(lambda trainer: steps.append(trainer.step))
+    second.run(lambda: steps.append(second.step))
     assert steps == [12, 14]
     assert_same_bytes(second, undisturbed)
 
@@ -346,7 +346,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(recipe):
 def test_a_training_that_diverged_is_not_gone_on_with():
     wild = replace(RECIPE, learning_rate=1e6)
     diverged, again = trained(wild), ImageTrainer(wild, SEED, IMAGES)
-    again.restore(diverged.state())
+    again.restore([diverged.state()])
     again.run()
     assert (again.diverged, again.step, len(again.log)) == (diverged.diverged, 4, 2)
 
@@ -407,18 +407,18 @@ def test_a_resumed_training_that_diverges_ends_where_it_would_have_undisturbed(r
     wild = replace(RECIPE, learning_rate=1e3, steps=12, every=100)
     undisturbed, first = trained(wild), ImageTrainer(wild, SEED, IMAGES)
 
-    def stop(trainer):
-        if trainer.step == resumed_at:
+    def stop():
+        if first.step == resumed_at:
             raise Stop
 
     with pytest.raises(Stop):
         first.run(after_step=stop)
     assert first.finite() and not undisturbed.finite()
     again, steps = ImageTrainer(wild, SEED, IMAGES), []
-    again.restore(first.state())
-    again.run(after_step=lambda trainer: steps.append(trainer.step))
+    again.restore([first.state()])
+    again.run(after_step=lambda: steps.append(again.step))
     assert steps[0] == resumed_at + 1
     assert resumed_at < undisturbed.diverged < undisturbed.step < 12
     assert (again.diverged, again.step) == (undisturbed.diverged, undisturbed.step)
-    for name, curve in again.curves().items():
-        np.testing.assert_array_equal(curve, undisturbed.curves()[name])
+    for name, curve in again.results().items():
+        np.testing.assert_array_equal(curve, undisturbed.results()[name])

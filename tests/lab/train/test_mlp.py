@@ -19,12 +19,12 @@ def ordinary(net: SigmoidMLP, replica: int) -> nn.Sequential:
     batch_norm, layers = len(net.norms) > 0, []
     biases = list(net.biases)
     for weight in net.weights:
-        linear = nn.Linear(weight.shape[1], weight.shape[2], dtype=torch.float64)
-        linear.weight.data = weight[replica].detach().T.clone()
+        linear = nn.Linear(weight.shape[2], weight.shape[1], dtype=torch.float64)
+        linear.weight.data = weight[replica].detach().clone()
         last = weight is net.weights[-1]
         if batch_norm and not last:
             linear.bias = None
-            layers += [linear, bn.BatchNorm1d(weight.shape[2], dtype=torch.float64), nn.Sigmoid()]
+            layers += [linear, bn.BatchNorm1d(weight.shape[1], dtype=torch.float64), nn.Sigmoid()]
         else:
             linear.bias.data = biases.pop(0)[replica, 0].detach().clone()
             layers += [linear] if last else [linear, nn.Sigmoid()]
@@ -39,7 +39,7 @@ def draw(seed: int, replicas: int = len(SEEDS)) -> tuple[torch.Tensor, torch.Ten
 
 def by_layer(net: SigmoidMLP, replica: int) -> list[torch.Tensor]:
     """Gradients of one replica in the order and the shapes of `ordinary(...).parameters()`."""
-    weights = [w.grad[replica].T for w in net.weights]
+    weights = [w.grad[replica] for w in net.weights]
     biases = [b.grad[replica, 0] for b in net.biases]
     norms = [(n.gamma.grad[replica, 0], n.beta.grad[replica, 0]) for n in net.norms]
     if norms:
@@ -137,7 +137,7 @@ def test_the_same_draw_is_only_stretched_by_the_deviation():
 @both_networks
 def test_widths_of_section_4_1(batch_norm):
     net = SigmoidMLP(batch_norm, (0,), (0.1,))
-    assert [tuple(w.shape) for w in net.weights] == [(1, 784, 100), (1, 100, 100), (1, 100, 100), (1, 100, 10)]
+    assert [tuple(w.shape) for w in net.weights] == [(1, 100, 784), (1, 100, 100), (1, 100, 100), (1, 10, 100)]
     expected = 784 * 100 + 2 * 100 * 100 + 100 * 10 + 10
     expected += 3 * 2 * 100 if batch_norm else 3 * 100  # gamma and beta, or a bias
     assert sum(p.numel() for p in net.parameters()) == expected

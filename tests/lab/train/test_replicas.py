@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from torch.nn.functional import cross_entropy
 
 from bn import reference
 from bn.lab.data import datasets
-from bn.lab.train import replicas
+from bn.lab.train import replicas, sgd
 from bn.lab.train.mlp import SigmoidMLP
-from bn.lab.train.replicas import PERCENTILES, Setting, Trainer
+from bn.lab.train.replicas import PERCENTILES, Trainer
+from bn.lab.train.settings import Setting
 
 SETTING = Setting("bn", "tiny", steps=24, every=8, batch=20, learning_rate=0.5, weight_std=0.1)
 REPLICAS = [(0, 0.5, 0.1), (1, 2.0, 0.03)]  # seed, rate, standard deviation of the first weights
@@ -31,7 +33,7 @@ def trainer_of(setting, data, replicas=REPLICAS) -> Trainer:
 
 def trained(setting, data, replicas=REPLICAS) -> Trainer:
     trainer = trainer_of(setting, data, replicas)
-    trainer.run(lambda trainer: None)
+    trainer.run()
     return trainer
 
 
@@ -125,7 +127,7 @@ def algorithm_2(net: SigmoidMLP, replica: int, batches: list[np.ndarray]) -> lis
     statistics = []
     for weight, norm in zip(net.weights, net.norms, strict=False):
         w, gamma, beta = (p[replica].detach().numpy().astype(float) for p in (weight, norm.gamma, norm.beta))
-        inputs = [u @ w for u in batches]
+        inputs = [u @ w.T for u in batches]
         statistics.append(reference.population_statistics(inputs))
         normalized = [reference.batch_norm(x, gamma[0], beta[0], norm.eps)[0] for x in inputs]
         batches = [1 / (1 + np.exp(-y)) for y in normalized]
@@ -135,8 +137,8 @@ def algorithm_2(net: SigmoidMLP, replica: int, batches: list[np.ndarray]) -> lis
 def infer(net: SigmoidMLP, replica: int, u: np.ndarray, statistics) -> np.ndarray:
     for weight, norm, (mean, var) in zip(net.weights, net.norms, statistics, strict=False):
         w, gamma, beta = (p[replica].detach().numpy().astype(float) for p in (weight, norm.gamma, norm.beta))
-        u = 1 / (1 + np.exp(-reference.batch_norm_inference(u @ w, gamma[0], beta[0], mean, var, norm.eps)))
-    return u @ net.weights[-1][replica].detach().numpy() + net.biases[-1][replica].detach().numpy()
+        u = 1 / (1 + np.exp(-reference.batch_norm_inference(u @ w.T, gamma[0], beta[0], mean, var, norm.eps)))
+    return u @ net.weights[-1][replica].detach().numpy().T + net.biases[-1][replica].detach().numpy()
 
 
 def test_population_accuracy_is_algorithm_2(tiny, monkeypatch):
@@ -168,17 +170,18 @@ def test_a_resumed_training_ends_with_the_same_bytes(network):
     undisturbed = trained(setting, digits)
     saved = io.BytesIO()
 
-    def stop_at_step_30(trainer):
-        if trainer.step == 30:
-            torch.save(trainer.state(), saved)
+    first = trainer_of(setting, digits)
+
+    def stop_at_step_30():
+        if first.step == 30:
+            torch.save([first.state(k) for k in range(2)], saved)
             raise Stop
 
-    first = trainer_of(setting, digits)
     with pytest.raises(Stop):
         first.run(stop_at_step_30)
     second, steps = trainer_of(setting, digits), []
-    second.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=False))
-    second.run(lambda trainer: steps.append(trainer.step))
+    second.restore(torch.load(io.BytesIO(saved.getvalue()), weights_only=True))
+    second.run(lambda: steps.append(second.step))
     assert steps == [40, 50, 60]
     assert_same_bytes(second, undisturbed)
     np.testing.assert_array_equal(second.population_accuracy(), undisturbed.population_accuracy())
@@ -198,12 +201,12 @@ def test_a_diverged_replica_is_recorded_and_touches_no_other(network, tiny):
 
 
 def test_without_a_compiler_it_says_so_and_trains_the_same(tiny, monkeypatch, capsys):
-    def no_compiler(function):
+    def no_compiler():
         raise RuntimeError("no C++ compiler")
 
     expected = trained(SETTING, tiny)
     monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
-    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(sgd, "compiled", no_compiler)
     eager = trained(SETTING, tiny)
     assert not eager.compiled
     assert "torch.compile does not work here (RuntimeError)" in capsys.readouterr().out
@@ -211,20 +214,35 @@ def test_without_a_compiler_it_says_so_and_trains_the_same(tiny, monkeypatch, ca
 
 
 def test_a_trial_step_for_the_compiler_leaves_no_trace(tiny, monkeypatch):
-    """The step that finds out whether compiling works moves the running statistics: they are put back."""
+    """The step that finds out whether compiling works is one of a copy."""
     expected = trained(SETTING, tiny)
     monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
-    monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(sgd, "compiled", lambda: sgd.descents)
     compiled = trained(SETTING, tiny)
     assert compiled.compiled
     assert_same_bytes(compiled, expected)
 
 
-def test_a_compiled_training_is_the_eager_one_up_to_rounding(tiny, monkeypatch):
-    eager = trained(SETTING, tiny)
+@NETWORKS
+def test_a_compiled_training_is_the_eager_one_up_to_rounding_and_the_same_in_any_company(network, tiny, monkeypatch):
+    setting = replace(SETTING, network=network)
+    eager = trained(setting, tiny)
     monkeypatch.setattr(replicas, "COMPILE_FROM", 1)
-    compiled = trained(SETTING, tiny)
+    compiled = trained(setting, tiny)
     if not compiled.compiled:
         pytest.skip("torch.compile does not work on this machine")
+    alone = [trained(setting, tiny, [one]) for one in REPLICAS[::-1]][::-1]
     for name, value in eager.net.state_dict().items():
         torch.testing.assert_close(compiled.net.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+        for replica, trainer in enumerate(alone):
+            assert torch.equal(trainer.net.state_dict()[name][0], compiled.net.state_dict()[name][replica]), name
+
+
+@NETWORKS
+def test_the_bytes_of_a_replica_depend_on_no_other(network, tiny):
+    setting, three = replace(SETTING, network=network), [(0, 0.5, 0.1), (1, 2.0, 0.03), (7, 0.1, 0.3)]
+    alone = {one: trained(setting, tiny, [one]).net.state_dict() for one in three}
+    for order in permutations(three):
+        together = trained(setting, tiny, list(order)).net.state_dict()
+        for k, one in enumerate(order):
+            assert all(torch.equal(value[k], alone[one][name][0]) for name, value in together.items())

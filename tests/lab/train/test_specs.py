@@ -4,16 +4,21 @@ import math
 
 import pytest
 
+from bn.lab.data import augment, images
 from bn.lab.spec import ParameterError
+from bn.lab.train import recipes
 from bn.lab.train.specs import ImageSpec
 
-NOT_WHOLE = [True, "5", 5.0, [5], -1, 0]
-NOT_POSITIVE = [0, -0.5, 0.0, math.nan, math.inf, "0.5", True, [0.5]]
+NOT_WHOLE = [True, "5", 5.0, [5], -1, 0, 10**12]
+NOT_A_NUMBER = [0, -0.5, 0.0, 1e-30, 1e30, math.nan, math.inf, "0.5", True, [0.5], 10**12]
+
+LARGEST = {"digits": 419, "mnist": 5_500, "tiny-imagenet": 4_500, "imagenet": 1_231}
 
 BAD = [
-    *[("batch", value, "at least 2") for value in (*NOT_WHOLE, 1, None)],
-    *[("pixels", value, "at least 8") for value in (*NOT_WHOLE, 7)],
-    *[(name, value, "above 0") for name in ("learning_rate", "width") for value in NOT_POSITIVE],
+    *[("batch", value, "from 2 to 419, the training images of a shard") for value in (*NOT_WHOLE, 1, 420, None)],
+    *[("pixels", value, "from 8 to 64 for digits") for value in (*NOT_WHOLE, 7, 65)],
+    *[("learning_rate", value, "from 1e-09 to 1,000,000") for value in (*NOT_A_NUMBER, 1_000_001)],
+    *[("width", value, "from 0.001 to 4") for value in (*NOT_A_NUMBER, 4.1)],
     ("dataset", "cifar", "'auto', 'digits', 'mnist', 'tiny-imagenet', 'imagenet'"),
 ]
 
@@ -24,6 +29,18 @@ def test_a_wrong_value_for_section_4_2_is_refused(name, value, allowed):
         ImageSpec(**{name: value})
     message = str(caught.value)
     assert message.startswith(name) and allowed in message and repr(value) in message and "\n" not in message
+
+
+@pytest.mark.parametrize(("scale", "dataset"), recipes.SIZES)
+def test_the_largest_mini_batch_is_a_shard(scale, dataset):
+    """Of as many images as there are to train on, where they can be counted here."""
+    for batch in (2, LARGEST[dataset]):
+        recipe = ImageSpec(scale=scale, dataset=dataset, batch=batch).base(0.1)
+        assert recipe.batch == batch
+    with pytest.raises(ParameterError, match=f"from 2 to {LARGEST[dataset]:,}, the training images of a shard"):
+        ImageSpec(scale=scale, dataset=dataset, batch=LARGEST[dataset] + 1)
+    if dataset == "digits":
+        assert len(augment.shards(len(images.load("digits").train.y), batch, recipe.shards, 0)) == recipe.shards
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from bn.lab.train import cli, image_runs, recipes, sweep
+from bn.lab.train import cli, recipes, runs, sweep
 from bn.lab.train.specs import ImageSpec
 
 NAN = math.nan
@@ -35,13 +35,13 @@ def test_the_sweep_chooses_the_best_rate_and_never_one_that_diverged(monkeypatch
             found[recipe, seed] = {"validation": accuracy}
         return found
 
-    monkeypatch.setattr(image_runs, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     spec = ImageSpec(scale="cpu", dataset="digits")
-    rates, runs = sweep.sweep(spec, ("plain", "bn"))
+    rates, trained = sweep.sweep(spec, ("plain", "bn"))
     assert rates["chosen"] == {"plain": 0.03, "bn": 0.1}
-    assert rates["plain"][-1] == [0.9, None] and len(runs) == 20
+    assert rates["plain"][-1] == [0.9, None] and len(trained) == 20
     assert rates["rates"] == [0.003, 0.01, 0.03, 0.1, 0.3] and rates["seeds"] == [0, 1]
-    assert (sweep.swept(spec, "plain", 0.03), 1) in runs and (sweep.swept(spec, "bn", 0.1), 0) in runs
+    assert (sweep.swept(spec, "plain", 0.03), 1) in trained and (sweep.swept(spec, "bn", 0.1), 0) in trained
 
 
 def test_the_two_networks_of_a_sweep_are_inception_and_bn_with_all_changes_at_the_same_rate():
@@ -52,14 +52,14 @@ def test_the_two_networks_of_a_sweep_are_inception_and_bn_with_all_changes_at_th
 
 
 def test_where_the_rate_is_given_nothing_is_swept(monkeypatch):
-    monkeypatch.setattr(image_runs, "run", None)  # a call would fail
+    monkeypatch.setattr(runs, "run", None)  # a call would fail
     spec = ImageSpec(scale="smoke", dataset="digits", learning_rate=0.02)
     assert sweep.sweep(spec, ("plain", "bn")) == ({"rates": [], "chosen": {"plain": 0.02, "bn": 0.02}}, {})
 
 
 def test_runs_of_the_papers_size_are_expected_and_those_of_others_trained(monkeypatch):
     expected = []
-    monkeypatch.setattr(image_runs, "run", lambda wanted, title: (wanted, title))
+    monkeypatch.setattr(runs, "run", lambda wanted, title: (wanted, title))
     monkeypatch.setattr(cli, "expect_finished", lambda spec, wanted: expected.append((spec, wanted)))
     paper, smoke = ImageSpec(scale="paper", seeds=(4, 2)), ImageSpec(scale="smoke")
     base = paper.base(0.0015)

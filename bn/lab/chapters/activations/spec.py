@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from bn.lab import paper
 from bn.lab.data import datasets
-from bn.lab.spec import SCALES, one_of, positive, positives, whole
+from bn.lab.spec import RATE, SCALES, number, numbers, one_of, whole
 from bn.lab.train.mlp import HIDDEN
-from bn.lab.train.replicas import Setting
+from bn.lab.train.settings import Setting
 from bn.lab.train.specs import DigitSpec
 
 # The grid by whether the scale is `smoke`: there its four corners are enough to show that the code works.
@@ -14,6 +14,7 @@ GRID = {
     False: {"rates": (0.05, 0.15, 0.5, 1.5, 5.0, 15.0), "weight_stds": (0.01, 0.03, 0.1, 0.3)},
     True: {"rates": (0.5, 5.0), "weight_stds": (0.01, 0.1)},
 }
+STD = 1e-6, 1_000  # of the first weights: from all alike to sigmoids that are all 0 or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,12 @@ class Activations(DigitSpec):
 
     def __post_init__(self) -> None:
         one_of("scale", self.scale, SCALES)
-        positive("learning_rate", self.learning_rate)
-        positive("weight_std", self.weight_std)
+        number("learning_rate", self.learning_rate, *RATE)
+        number("weight_std", self.weight_std, *STD)
         for name, default in GRID[self.scale == "smoke"].items():
             self._set(**{name: default if getattr(self, name) is None else getattr(self, name)})
-            positives(name, getattr(self, name))
+        numbers("rates", self.rates, *RATE)
+        numbers("weight_stds", self.weight_stds, *STD)
         if self.unit is not None:
             whole("unit", self.unit, 0, HIDDEN[-1] - 1)
         super().__post_init__()

@@ -8,7 +8,7 @@ import numpy as np
 
 from bn.lab import paper
 from bn.lab.store import records
-from bn.lab.train import image_runs, recipes, sweep
+from bn.lab.train import predictions, recipes, sweep
 from bn.lab.train.specs import ImageSpec
 
 
@@ -18,11 +18,11 @@ def record(spec: ImageSpec) -> dict:
     members = recipes.members(spec.base(rates["chosen"]["plain"]))
     pairs = sweep.pairs(spec, members)
     trained |= sweep.trained(spec, pairs, "Ensemble members")
-    y = image_runs.test_images(members["member_1"]).y.numpy()
+    y = predictions.test_images(members["member_1"]).y.numpy()
     predicted, by_crops = {}, {}
     for crops in (1, spec.size.crops):
-        count = image_runs.views_of(spec.dataset, crops)
-        predicted[count] = image_runs.predictions(pairs, crops, f"{count} crops")
+        count = predictions.views_of(spec.dataset, crops)
+        predicted[count] = predictions.predictions(pairs, crops, f"{count} crops")
         by_seed = [[predicted[count][recipe, seed] for recipe in members.values()] for seed in spec.seeds]
         by_crops[str(count)] = [_member_errors(probabilities, y) for probabilities in by_seed]
     results = {

@@ -5,7 +5,6 @@ the layers, multiply-adds by torch's FlopCounterMode (half its operations; convo
 which all the others hardly count), layers one after the other as the longest path through torch's own graph.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,8 +15,8 @@ from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
 from bn.lab import paper
-from bn.lab.data.datasets import Split
-from bn.lab.paper import FIGURE_5, GOOGLENET
+from bn.lab.architectures import FIGURE_5, GOOGLENET
+from bn.lab.data.splits import Split
 from bn.lab.train.inception import Inception, InceptionModule
 from bn.lab.train.mlp import CLASSES
 
@@ -233,14 +232,14 @@ def trial(split: Split, seed: int, steps: int, **options) -> dict:
     """A few steps of plain SGD on one mini-batch, to show that a network runs and that its gradient arrives.
 
     `options` are those of `Inception`. Returns the network's parameters and multiply-adds an image, its loss before
-    the first step and after the last, the share of its parameter tensors that the first gradient reaches, and the
-    seconds. One thread, so that the same seed has the same digits on a busy machine.
+    the first step and after the last, and the share of its parameter tensors that the first gradient reaches. One
+    thread, so that the same seed has the same digits on a busy machine.
     """
     net = Inception(classes=CLASSES, channels=1, seed=seed, **options)
     draw = torch.randperm(len(split.y), generator=torch.Generator().manual_seed(seed))[: paper.BATCH]
     images = split.x[draw].float().view(-1, 1, 28, 28)
     x, y = interpolate(images, net.shape[1:], mode="bilinear", align_corners=False), split.y[draw]
-    before, threads = time.perf_counter(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         losses, reached = _descend(net, x, y, steps)
@@ -248,8 +247,7 @@ def trial(split: Split, seed: int, steps: int, **options) -> dict:
         torch.set_num_threads(threads)
     rows = count(build(classes=CLASSES, channels=1, **options))
     cost = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply_adds")}
-    outcome = {"before": losses[0], "after": losses[-1], "reached": reached}
-    return cost | outcome | {"seconds": time.perf_counter() - before}
+    return cost | {"before": losses[0], "after": losses[-1], "reached": reached}
 
 
 def _descend(net: Inception, x: Tensor, y: Tensor, steps: int) -> tuple[list[float], float]:

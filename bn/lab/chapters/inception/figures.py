@@ -7,11 +7,11 @@ from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from bn.lab import paper
+from bn.lab import architectures, paper
+from bn.lab.architectures import Row
 from bn.lab.chapters.inception.counts import READINGS
 from bn.lab.chapters.inception.record import NETWORKS
 from bn.lab.judge import statistics
-from bn.lab.paper import Row
 from bn.lab.show import html, numbers, speech
 from bn.lab.show.numbers import number, pair, percent
 from bn.lab.show.style import COLOURS, INK, LINES, Drawing, panel, styled
@@ -48,7 +48,7 @@ def table(record: dict, language: str) -> HTML:
     head += [_("{size} reduce").format(size=three), three, _("double {size} reduce").format(size=three)]
     head += [_("double {size}").format(size=three), _("pool + proj")]
     built = {row["name"]: row for row in record["rows"]}
-    rows = [[*_sizes(row, built[row.name], _), *_branches(row, _)] for row in paper.FIGURE_5]
+    rows = [[*_sizes(row, built[row.name], _), *_branches(row, _)] for row in architectures.FIGURE_5]
     return html.table(head, rows, record, language)
 
 

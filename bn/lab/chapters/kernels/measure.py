@@ -16,7 +16,7 @@ import torch
 
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
-from bn.lab.store.workers import RunError
+from bn.lab.store.files import RunError
 
 ROUNDS = {"smoke": 3, "cpu": 9, "gpu": 20}
 WALL_CALLS = {"smoke": 2, "cpu": 5, "gpu": 30}

@@ -18,17 +18,14 @@ from pathlib import Path
 import torch
 
 from bn.lab import paths
-from bn.lab.chapters.kernels import cases, precision, step
-from bn.lab.chapters.kernels.measure import BrokenDevice, attempt, measure
+from bn.lab.chapters.kernels import cases, measure, precision, step
+from bn.lab.chapters.kernels.measure import BrokenDevice
 from bn.lab.chapters.kernels.spec import NO_CUDA, Kernels
 from bn.lab.spec import ParameterError
-from bn.lab.store import claims, files, provenance
+from bn.lab.store import cache, code, files, provenance, records
 
 PACKAGES = ("triton", "attorch", "jax", "flax", "torchvision")  # another version of one of them is another measurement
 EXTRAS = ("precision", "graph", "step")  # the parts of a record beside its cases
-_HERE = Path(__file__).parent
-_CODE = sorted(_HERE.parents[2].glob("*.py"))  # those of bn, not of bn.lab; a change in any of these measures again
-_CODE += [_HERE / f"{name}.py" for name in ("cases", "measure", "step", "precision")]
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,11 @@ class Work:
         """The pieces of work by name, those without which no target can be judged first."""
         parts = {"precision": lambda: precision.measured(interpreter=self.scale == "cpu")}
         if self.scale == "gpu":
-            parts["graph"] = lambda: attempt("graph", step.graphs)
+            parts["graph"] = lambda: measure.attempt("graph", step.graphs)
         if self.scale != "smoke":
-            parts["step"] = lambda: attempt("step", lambda: step.training_step(self.scale, self.steps))
+            parts["step"] = lambda: measure.attempt("step", lambda: step.training_step(self.scale, self.steps))
         for case in cases.plan(self.scale, self.quick):
-            parts[case.name] = lambda case=case: measure(case, self.device, self.scale)
+            parts[case.name] = lambda case=case: measure.measure(case, self.device, self.scale)
         return parts
 
 
@@ -72,50 +69,47 @@ def run(work: Work, minutes: float | None = None, report: Callable[[str], None] 
     """
     if work.device == "cuda" and not torch.cuda.is_available():
         raise ParameterError(NO_CUDA.format(scale=work.scale))
-    begun, kept = time.monotonic(), _Kept(work)
+    begun, about = time.monotonic(), _about(work.device)
+    files_of = {name: _file(work, about, name) for name in work.parts()}
+    kept = {name: cache.present(path, files.read_json) for name, path in files_of.items()}
     for name, part in work.parts().items():
-        if name in kept.parts:
+        if kept[name] is not None:
             continue
         if minutes is not None and time.monotonic() - begun > 60 * minutes:
             report(f"{minutes:g} minutes are over; the same command goes on from here.")
             break
-        report(line(name, _measured(name, part, kept)))
-    return _assembled(work, kept)
+        kept[name] = _measured(name, part, files_of[name])
+        report(line(name, kept[name]["result"]))
+    return _assembled(work, about, {name: part for name, part in kept.items() if part is not None})
 
 
-def _measured(name: str, part: Callable[[], dict], kept: "_Kept") -> dict:
-    start = time.monotonic()
+def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
+    """One part, kept at once; one that breaks the device is kept as not run."""
+    start, origin = time.monotonic(), provenance.origin()
+
+    def keep(result: dict) -> dict:
+        finished = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        files.write_json(path, origin | {"result": result, "seconds": time.monotonic() - start, "finished": finished})
+        return files.read_json(path)
+
     try:
-        result = part()
+        return keep(part())
     except BrokenDevice as error:
-        kept.add(name, {"not_run": str(error)[:200]}, 0)
+        keep({"not_run": str(error)[:200]})
         sentence = f"{name}: {error}. What is measured is kept; the same command goes on after it."
         raise BrokenDevice(sentence) from None
-    kept.add(name, result, time.monotonic() - start)
-    return result
 
 
-class _Kept:
-    """What is measured, in a file of its own for each device, set of versions and code; `rules` as in a record."""
+def _about(device: str) -> dict:
+    """What a measurement is valid for: the code of the kernels and of the benchmark, the device, the versions."""
+    measuring = (cases, measure, precision, step)
+    made_by = code.digest(*(module.__name__ for module in measuring), kernels=True)
+    return {"code": made_by, "devices": [provenance.device_name(device)], "versions": _versions(device)}
 
-    def __init__(self, work: Work):
-        versions, devices = _versions(work.device), [provenance.device_name(work.device)]
-        self.about = {"code": files.logic_digest(_CODE), "devices": devices, "versions": versions}
-        self.path = paths.runs() / "kernels" / f"{work.scale}-{files.digest([self.about, work.steps])}.json"
-        kept = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
-        self.parts, self.seconds = kept.get("parts", {}), kept.get("seconds", 0.0)
-        self.finished, self.rules = kept.get("finished", ""), kept.get("rules", {})
 
-    def add(self, name: str, result: dict, seconds: float) -> None:
-        """Keep a result, at once."""
-        now = {claim.id: claim.digest for claim in claims.of_chapter("kernels")}
-        before = self.rules if self.parts else now
-        # A rule that changed between two parts is none of the record's, so that its verdict is marked.
-        self.rules = {rule: digest if before.get(rule) == digest else None for rule, digest in now.items()}
-        self.parts[name], self.seconds = json.loads(json.dumps(result)), self.seconds + seconds
-        self.finished = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        kept = {key: getattr(self, key) for key in ("parts", "seconds", "finished", "rules")}
-        files.write_atomically(self.path, json.dumps(kept).encode())
+def _file(work: Work, about: dict, name: str) -> Path:
+    folder = paths.runs() / "kernels" / f"{work.scale}-{files.digest([about, work.steps])}"
+    return folder / f"{name.replace(' ', '-')}.json"
 
 
 def _versions(device: str) -> dict[str, str]:
@@ -134,30 +128,31 @@ def _driver() -> str:
         return "unknown"
 
 
-def _assembled(work: Work, kept: _Kept) -> dict:
+def _assembled(work: Work, about: dict, kept: dict[str, dict]) -> dict:
     """Everything that is measured so far, and where it comes from."""
-    wanted = cases.plan(work.scale, work.quick)
+    wanted = [case for case in cases.plan(work.scale, work.quick) if case.name in kept]
+    results = {name: part["result"] for name, part in kept.items()}
     assembled = {
         "experiment": "kernels",
         "scale": work.scale,
         "dataset": "random tensors",
         "asked": asdict(work),
-        "rules": kept.rules,
-        "complete": not work.quick and all(name in kept.parts for name in work.parts()),
+        "rules": records.rules(list(kept.values())),
+        "complete": not work.quick and set(kept) == set(work.parts()),
         "cases_planned": len(cases.plan(work.scale)),
         "l2_bytes": torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else None,
         "provenance": {
-            **provenance.source(),
-            **kept.about,
+            **records.source(list(kept.values())),
+            **about,
             "threads": torch.get_num_threads(),
-            "measuring_seconds": round(kept.seconds),
-            "finished": kept.finished,
+            "measuring_seconds": round(sum(part["seconds"] for part in kept.values())),
+            "finished": max((part["finished"] for part in kept.values()), default=""),
             "command": f"python -m bn.lab.chapters.kernels --scale {work.scale}{' --quick' if work.quick else ''}",
         },
-        "cases": [case.as_dict() | kept.parts[case.name] for case in wanted if case.name in kept.parts],
-        **{name: kept.parts.get(name, {"not_run": f"not part of scale {work.scale}"}) for name in EXTRAS},
+        "cases": [case.as_dict() | results[case.name] for case in wanted],
+        **{name: results.get(name, {"not_run": f"not part of scale {work.scale}"}) for name in EXTRAS},
     }
-    return json.loads(json.dumps(assembled))  # the same types as a record read back
+    return records.sealed(assembled)
 
 
 def line(name: str, result: dict) -> str:
@@ -175,7 +170,7 @@ def line(name: str, result: dict) -> str:
 
 def write(record: dict, path: Path | None = None) -> Path:
     """Write a record, by default to runs/records, with a case a line: 150 cases stay readable, and small."""
-    path = path or paths.runs() / "records" / f"kernels-{record['scale']}.json"
+    path = path or records.run_record("kernels", record["scale"], "tensors", record["asked"])
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in record["cases"])
     rest = json.dumps(record | {"cases": []}, ensure_ascii=False, indent=1)
     files.write_atomically(path, rest.replace('"cases": []', f'"cases": [\n{lines}\n]', 1).encode())

@@ -1,21 +1,20 @@
 """How fast the networks of section 4.2 train here, beside an eager loop as one would first write it."""
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import asdict
 from statistics import median
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from bn.lab import paths
-from bn.lab.data import augment, images
-from bn.lab.data.images import Images
-from bn.lab.store import files, provenance
-from bn.lab.train import image_runs, recipes
+from bn.lab.data import augment
+from bn.lab.data.splits import Images
+from bn.lab.store import cache, code, files, provenance, workers
+from bn.lab.train import recipes, runs
 from bn.lab.train.loop import ImageTrainer, network
-from bn.lab.train.recipes import Recipe
+from bn.lab.train.settings import Recipe
 
 ROUNDS = 5  # each measures both loops, so that a busy machine slows both alike
 _STEPS = {"cpu": 10, "cuda": 200}  # of a loop in a round, a second or less: all rounds of both networks take seconds
@@ -27,17 +26,15 @@ def throughput(base: Recipe) -> dict[str, dict]:
 
     Measured once for a device and kept, so that a second language shows the same numbers.
     """
-    device = image_runs.device()
-    code = [image_runs.code_digest(), files.logic_digest([Path(__file__)])]
-    place = provenance.device_name(device)
-    key = files.digest([base.dataset, base.pixels, base.width, base.batch, base.steps, place, code])
-    path = paths.runs() / base.dataset / f"throughput-{key}.json"
-    if not path.exists():
-        data = images.load(base.dataset, base.pixels)
-        networks = {"inception": base, "bn_x5": recipes.bn_x5(base)}
-        measured = {name: _measured(recipe, data, device) for name, recipe in networks.items()}
-        files.write_atomically(path, json.dumps(measured).encode())
-    return json.loads(path.read_text("utf-8"))
+    device = workers.device()
+    place, made_by = provenance.device_name(device), code.digest(__name__, kernels=device == "cuda")
+    key = files.digest([asdict(base), place, made_by])
+
+    def make() -> dict:
+        networks, data = {"inception": base, "bn_x5": recipes.bn_x5(base)}, runs.data_of(base)
+        return {name: _measured(recipe, data, device) for name, recipe in networks.items()}
+
+    return cache.once(paths.runs() / base.dataset / f"throughput-{key}.json", make)
 
 
 def _measured(recipe: Recipe, data: Images, device: str) -> dict:

@@ -5,10 +5,10 @@ import torch
 from figure5 import BUILT, convolutions
 from torch import nn
 
+from bn.lab.architectures import FIGURE_5
 from bn.lab.chapters.inception import counts
 from bn.lab.data import datasets
 from bn.lab.judge import verdicts
-from bn.lab.paper import FIGURE_5
 from bn.lab.store import claims
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from bn.lab import show
+from bn.lab.architectures import FIGURE_5
 from bn.lab.chapters.inception import counts, figures
-from bn.lab.paper import FIGURE_5
 from bn.lab.store import claims
 
 

@@ -1,23 +1,22 @@
 """The kernel benchmark as it runs: resuming, provenance, the rules it ran under, and its errors."""
 
-import importlib
-import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from bn.lab.chapters.kernels import __main__ as command
 from bn.lab.chapters.kernels import cases as kernel_cases
+from bn.lab.chapters.kernels import measure as kernel_measure
 from bn.lab.chapters.kernels.measure import BrokenDevice
 from bn.lab.chapters.kernels.record import Work, record, run, write
 from bn.lab.chapters.kernels.spec import Kernels
 from bn.lab.spec import ParameterError
-from bn.lab.store import claims
+from bn.lab.store import claims, code, files, records
 
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine without CUDA")
-kernel_record = importlib.import_module("bn.lab.chapters.kernels.record")  # the package has a function of that name
 SMOKE = Work("smoke")
 
 
@@ -38,7 +37,7 @@ def test_it_resumes_and_says_where_it_comes_from(fresh_runs, monkeypatch):
             raise KeyboardInterrupt
         return made_up(case, device, scale)
 
-    monkeypatch.setattr(kernel_record, "measure", measure)
+    monkeypatch.setattr(kernel_measure, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         run(SMOKE, report=silent)
     whole = run(SMOKE, report=silent)
@@ -46,40 +45,99 @@ def test_it_resumes_and_says_where_it_comes_from(fresh_runs, monkeypatch):
     assert calls == [first, second, second, third]
     assert whole["complete"] and whole == run(SMOKE, report=silent)
     assert {"commit", "dirty", "devices", "versions", "finished", "command", "code"} <= set(whole["provenance"])
-    assert json.loads(write(whole).read_text("utf-8")) == whole
+    measuring = (f"bn.lab.chapters.kernels.{name}" for name in ("cases", "measure", "precision", "step"))
+    assert whole["provenance"]["code"] == code.digest(*measuring, kernels=True)
+    assert records.read(write(whole)) == whole
+
+
+def parts(runs: Path) -> dict[str, Path]:
+    return {path.stem: path for path in runs.glob("kernels/smoke-*/*.json")}
+
+
+def test_each_part_is_kept_as_soon_as_it_is_measured_in_a_sealed_file(fresh_runs, monkeypatch):
+    kept = []
+
+    def measure(case, device, scale):
+        kept.append(set(parts(fresh_runs)))
+        return made_up(case, device, scale)
+
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    run(SMOKE, report=silent)
+    names = [name.replace(" ", "-") for name in SMOKE.parts()]
+    assert kept == [set(names[:1]), set(names[:2]), set(names[:3])] and set(parts(fresh_runs)) == set(names)
+    for path in parts(fresh_runs).values():
+        assert set(files.read_json(path)) == {"source", "rules", "result", "seconds", "finished"}
+
+
+def test_a_part_that_was_damaged_is_said_and_measured_again_alone(fresh_runs, monkeypatch, capsys):
+    calls = []
+
+    def measure(case, device, scale):
+        calls.append(case.name)
+        return made_up(case, device, scale)
+
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    whole = run(SMOKE, report=silent)
+    second = parts(fresh_runs)[calls[1].replace(" ", "-")]
+    second.write_bytes(second.read_bytes().replace(b"made up", b"made  up"))
+    again = run(SMOKE, report=silent)
+    assert calls[3:] == calls[1:2] and f"{second} is damaged" in capsys.readouterr().out
+    assert again["cases"] == whole["cases"] and second.with_name(f"{second.name}.damaged").exists()
+
+
+def test_parts_of_all_scales_have_files_of_their_own():
+    for scale in ("smoke", "cpu", "gpu"):
+        names = Work(scale).parts()
+        assert len({name.replace(" ", "-") for name in names}) == len(names)
+
+
+def test_where_the_parts_were_measured_is_their_own_origin(fresh_runs, monkeypatch):
+    """The commit of the time of writing says nothing of them."""
+
+    def measure(case, device, scale):
+        monkeypatch.setenv("BN_COMMIT", "0000000002")
+        return made_up(case, device, scale)
+
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    monkeypatch.setenv("BN_COMMIT", "0000000001")
+    run(SMOKE, report=silent)
+    monkeypatch.setenv("BN_COMMIT", "0000000003")
+    found = run(SMOKE, report=silent)["provenance"]
+    assert (found["commit"], found["dirty"]) == ("0000000001, 0000000002", False)
 
 
 def test_the_notebook_s_record_is_written(fresh_runs, monkeypatch, capsys):
-    monkeypatch.setattr(kernel_record, "measure", made_up)
+    monkeypatch.setattr(kernel_measure, "measure", made_up)
     answer = record(Kernels(scale="smoke", dataset="digits"))
-    assert json.loads((fresh_runs / "records" / "kernels-smoke.json").read_text("utf-8")) == answer
+    (path,) = (fresh_runs / "records").iterdir()
+    assert path == records.run_record("kernels", "smoke", "tensors", answer["asked"])
+    assert records.read(path) == answer
     assert capsys.readouterr().out == ""
 
 
 def test_a_quick_run_is_never_complete(fresh_runs, monkeypatch):
-    monkeypatch.setattr(kernel_record, "measure", made_up)
+    monkeypatch.setattr(kernel_measure, "measure", made_up)
     quick = run(Work("smoke", quick=True), report=silent)
     assert not quick["complete"] and quick["asked"]["quick"] and len(quick["cases"]) == quick["cases_planned"]
-    assert run(SMOKE, report=silent)["complete"]
+    whole = run(SMOKE, report=silent)
+    assert whole["complete"] and write(whole) != write(quick), "a quick one would take the place of the whole"
 
 
 def test_it_keeps_the_rules_that_it_ran_under(fresh_runs, monkeypatch):
-    monkeypatch.setattr(kernel_record, "measure", made_up)
-    now = {claim.id: claim.digest for claim in claims.of_chapter("kernels")}
-    assert run(SMOKE, report=silent)["rules"] == now
+    monkeypatch.setattr(kernel_measure, "measure", made_up)
+    assert run(SMOKE, report=silent)["rules"] == {claim.id: claim.digest for claim in claims.ledger().values()}
 
 
 def test_a_rule_that_changed_between_two_parts_is_none_of_the_record(fresh_runs, monkeypatch):
-    now = claims.of_chapter("kernels")
+    now = claims.rule_digests()
 
     def measure(case, device, scale):
-        monkeypatch.setattr(claims, "of_chapter", lambda name: now)  # of the last parts; before, one was missing
+        monkeypatch.setattr(claims, "rule_digests", lambda: now)  # of the last parts; before, one was another
         return made_up(case, device, scale)
 
-    monkeypatch.setattr(kernel_record, "measure", measure)
-    monkeypatch.setattr(claims, "of_chapter", lambda name: now[1:])
-    rules = run(SMOKE, report=silent)["rules"]
-    assert rules == {now[0].id: None} | {claim.id: claim.digest for claim in now[1:]}
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    monkeypatch.setattr(claims, "rule_digests", lambda: now | {"kernel-graph": "another"})
+    assert run(SMOKE, report=silent)["rules"] == now | {"kernel-graph": None}
 
 
 def test_a_broken_device_ends_the_run_and_what_is_measured_is_kept(fresh_runs, monkeypatch):
@@ -91,7 +149,7 @@ def test_a_broken_device_ends_the_run_and_what_is_measured_is_kept(fresh_runs, m
             raise BrokenDevice("bn: CUDA error")
         return made_up(case, device, scale)
 
-    monkeypatch.setattr(kernel_record, "measure", measure)
+    monkeypatch.setattr(kernel_measure, "measure", measure)
     with pytest.raises(BrokenDevice, match=r"bn: CUDA error\. What is measured is kept; the same command goes on"):
         run(SMOKE, report=silent)
     broken = run(SMOKE, report=silent)["cases"][1]
@@ -127,9 +185,9 @@ def test_the_command_line(monkeypatch, capsys):
 
 
 def test_the_command_writes_the_record_and_says_each_target(fresh_runs, monkeypatch, capsys):
-    monkeypatch.setattr(kernel_record, "measure", made_up)
+    monkeypatch.setattr(kernel_measure, "measure", made_up)
     monkeypatch.setattr(sys, "argv", ["kernels", "--scale", "smoke"])
     command.main()
-    said, path = capsys.readouterr().out.splitlines(), fresh_runs / "records" / "kernels-smoke.json"
-    assert said[-1] == f"3 of 3 cases are in {path}" and path.exists()
+    said, (path,) = capsys.readouterr().out.splitlines(), (fresh_runs / "records").iterdir()
+    assert said[-1] == f"3 of 3 cases are in {path}" and records.read(path)["complete"]
     assert [line.split()[:2] for line in said[-11:-1]] == [["not", "run"]] * 10
