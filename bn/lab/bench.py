@@ -1,8 +1,9 @@
-"""How fast: training for Figure 1 beside a plain PyTorch loop, and printing the book in one language and in two.
+"""How fast: training for Figure 1, for Figures 2 and 3, and printing the book in one language and in two.
 
 `python -m bn.lab.bench` takes a few minutes for the training and as long as two editions for the book; `--quick`
-leaves the book out. Training is measured in net-steps (one step of one network) per second of one CPU core, in
-interleaved rounds, so that a busy machine slows both sides alike; the median counts, the range is shown.
+leaves the book out. A training for Figure 1 is measured beside a plain PyTorch loop and beside its own matrix products,
+in steps per second of one CPU core; one for Figures 2 and 3 beside a plain loop. Rounds are interleaved, so that a busy
+machine slows all sides alike; the median counts, the range is shown.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import harmonic_mean, median
+from statistics import median
 
 import torch
 from torch import nn
@@ -28,8 +29,8 @@ from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
 from bn.lab.train.replicas import Trainer
 from bn.lab.train.settings import Setting
 
-SEEDS, BATCH, RATE, STD = 5, paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained; more seeds at once cost less each
-ROUNDS, STEPS = 9, 250  # STEPS of the trainer, SEEDS times as many of the plain loop: the same work, seconds a round
+BATCH, RATE, STD = paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained
+ROUNDS, STEPS = 9, 1_000  # a second or less of each side in a round
 OUT = "build/bench"  # emptied first: the English edition is then trained and printed from nothing
 
 
@@ -56,37 +57,55 @@ def _batches(images: int) -> Iterator[torch.Tensor]:
         yield from torch.randperm(images)[: images // BATCH * BATCH].view(-1, BATCH)
 
 
-def speed(advance: Callable[[], None], steps: int, networks: int) -> float:
-    """Net-steps per second of processor time."""
+def products() -> Callable[[], None]:
+    """The matrix products of one step, forward and backward, and nothing else: no trainer on one core is faster."""
+    widths = (FEATURES, *HIDDEN, CLASSES)
+    u, g, result = ([torch.randn(BATCH, d) for d in widths] for _ in range(3))
+    weights = [torch.randn(outputs, inputs) for inputs, outputs in pairwise(widths)]
+    moves = [torch.empty_like(W) for W in weights]
+
+    def advance() -> None:
+        for layer, W in enumerate(weights):
+            torch.mm(u[layer], W.mT, out=result[layer + 1])
+        for layer, W in reversed(list(enumerate(weights))):
+            torch.mm(g[layer + 1].mT, u[layer], out=moves[layer])
+            if layer:  # nobody needs the gradient of the images
+                torch.mm(g[layer + 1], W, out=result[layer])
+
+    return advance
+
+
+def speed(advance: Callable[[], None], steps: int) -> float:
+    """Steps per second of processor time."""
     start = time.process_time()
     for _ in range(steps):
         advance()
-    return networks * steps / (time.process_time() - start)
+    return steps / (time.process_time() - start)
 
 
 def training() -> None:
-    """Print the speed of the trainer beside that of the plain loop, for each network and for both together."""
+    """Print the speed of the trainer of Figure 1 beside a plain loop's and beside that of its matrix products."""
     torch.set_num_threads(1)
     data = datasets.load(datasets.resolve("auto"))
     settings = {n: Setting(n, data.name, paper.MNIST_STEPS, 1_000, BATCH, RATE, STD) for n in ("plain", "bn")}
-    trainers = {name: Trainer([(setting, seed) for seed in range(SEEDS)], data) for name, setting in settings.items()}
-    loops = {name: plain_loop(name == "bn", data) for name in settings}
-    for advance in (*(trainer.advance for trainer in trainers.values()), *loops.values()):
-        speed(advance, 50, 1)  # compiles, and warms the caches
-    rounds = []
-    for _ in range(ROUNDS):
-        ours = {name: speed(trainers[name].advance, STEPS, SEEDS) for name in settings}
-        theirs = {name: speed(loops[name], STEPS * SEEDS, 1) for name in settings}
-        rounds.append({name: (ours[name], theirs[name]) for name in settings})
-        rounds[-1]["both"] = (harmonic_mean(ours.values()), harmonic_mean(theirs.values()))  # a step of each in turn
+    trainers = {name: Trainer([(setting, 0)], data) for name, setting in settings.items()}
+    sides = {"matrix products": products()}
+    sides |= {name: trainer.advance for name, trainer in trainers.items()}
+    sides |= {f"{name}, plain loop": plain_loop(name == "bn", data) for name in settings}
+    for advance in sides.values():
+        speed(advance, 50)  # compiles, and warms the caches
+    rounds = [{name: speed(advance, STEPS) for name, advance in sides.items()} for _ in range(ROUNDS)]
     compiled = "compiled" if trainers["bn"].compiled else "not compiled"
-    print(f"Figure 1 on {data.name}, {SEEDS} seeds, batch {BATCH}, one thread, {compiled}, {ROUNDS} rounds")
-    print(f"{'net-steps per core second':27}{'bn.lab':>9}{'torch.nn loop':>15}{'ratio':>8}  (range)")
-    for name in rounds[0]:
-        ratios = [ours / theirs for ours, theirs in (r[name] for r in rounds)]
-        ours, theirs = (median(r[name][side] for r in rounds) for side in (0, 1))
-        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name:27}{ours:9,.0f}{theirs:15,.0f}{median(ratios):8.2f}  {spread}")
+    print(f"Figure 1 on {data.name}, batch {BATCH}, one thread, {compiled}, {ROUNDS} rounds")
+    print(f"{'steps per core second':24}{'median':>8}   of the matrix products   times a plain loop")
+    for name in sides:
+        beside = ("matrix products", f"{name}, plain loop") if name in settings else ()
+        shares = [_median_and_range([r[name] / r[other] for r in rounds]) for other in beside]
+        print(f"{name:24}{median(r[name] for r in rounds):8,.0f}   {'     '.join(shares)}")
+
+
+def _median_and_range(values: list[float]) -> str:
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def book(scale: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,33 @@ def test_a_cache_that_is_not_what_was_written_is_said_and_made_again(folder, how
     another_process()
     assert torch.equal(pixels(images.load("tiny-imagenet", 16)), expected)
     assert f"{cache} is damaged" in capsys.readouterr().out
+
+
+def test_two_that_find_the_damage_at_once_set_one_file_aside_and_decode_once(folder, monkeypatch, capsys):
+    tiny_imagenet(folder, train=4)
+    expected = pixels(images.load("tiny-imagenet", 16)).clone()
+    (cache,) = kept(folder)
+    cache.write_bytes(cache.read_bytes()[:-1])
+    check, decode, decoded, found = files.check_seal, folders.decode, [], []
+    together = threading.Barrier(2)
+
+    def check_together(path):
+        try:
+            check(path)
+        except files.Damaged:
+            with suppress(threading.BrokenBarrierError):
+                together.wait(2)  # both know; under the lock there is one at a time
+            raise
+
+    monkeypatch.setattr(files, "check_seal", check_together)
+    monkeypatch.setattr(folders, "decode", lambda file, size: decoded.append(file) or decode(file, size))
+    threads = [threading.Thread(target=lambda: found.append(images.load("tiny-imagenet", 16))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2 and all(torch.equal(pixels(loaded), expected) for loaded in found)
+    assert len(decoded) == 12 + 9 and capsys.readouterr().out.count("is damaged") == 1
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from bn.lab.data import folders, images
 from bn.lab.data.disk import DataError
@@ -133,10 +133,13 @@ def test_every_cut_is_named(folder, name, place, form):
         fails(name, str(path), "cannot be decoded")
 
 
-def test_a_format_for_which_pillow_would_start_a_program(folder):
-    path = tiny_imagenet(folder) / "val" / "images" / "val_1.JPEG"
-    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+def test_pillow_starts_no_program(folder, monkeypatch):
+    """Ghostscript decodes PostScript for it, whatever the file is called."""
+    path, started = tiny_imagenet(folder) / "val" / "images" / "val_1.JPEG", []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **options: started.append(arguments))
+    path.write_bytes(encoded(Image.new("RGB", (64, 64)), "EPS"))
     fails("tiny-imagenet", str(path), "no JPEG or PNG image")
+    assert not started
 
 
 def test_damaged_bytes_are_decoded_or_named(tmp_path):

@@ -7,7 +7,7 @@ from bn.lab.spec import number, whole
 from bn.lab.train.specs import DigitSpec
 
 STEPS = 3  # at every scale: they show that the network runs, and prove nothing else
-WIDTH, PIXELS = (0.001, 1), 224  # from one channel in each layer to Figure 5 itself, which then takes 4 GB
+WIDTH, PIXELS = (0.001, 1), 224  # from one channel in each layer to Figure 5 itself, which takes 2 GB
 
 
 @dataclass(frozen=True, kw_only=True)
