@@ -179,13 +179,28 @@ def mnist(folder: Path) -> str:
     return str(folder)
 
 
-def test_the_data_folder_is_looked_at_in_one_way(tmp_path, monkeypatch):
+def test_the_batch_looks_for_mnist_as_the_notebooks_do(tmp_path, monkeypatch):
     monkeypatch.setenv("BN_DATA", str(tmp_path))
-    for name in ("digits", "mnist"):
-        assert paths.digits() == datasets.resolve("auto") == name
-        assert {registry.experiment(chapter[3:]).spec().dataset for chapter in OF_DIGITS} == {name}
-        paths.mnist().mkdir(parents=True, exist_ok=True)
-        (paths.mnist() / next(iter(datasets.MNIST_FILES))).touch()
+    raw = paths.mnist()
+
+    def look(expected: str) -> None:
+        assert paths.digits() == datasets.resolve("auto") == expected
+        assert {registry.experiment(chapter[3:]).spec().dataset for chapter in OF_DIGITS} == {expected}
+
+    look("digits")
+    raw.mkdir(parents=True)
+    (raw / "notes.txt").touch()
+    look("digits")
+    for name in datasets.MNIST_FILES:
+        (raw / name).touch()
+        look("mnist")
+        (raw / name).unlink()
+    shutil.rmtree(raw)
+    raw.symlink_to("nowhere")
+    look("mnist")
+    raw.unlink()
+    raw.touch()
+    look("mnist")
 
 
 def test_what_the_snakefile_reads_brings_no_torch():
@@ -362,7 +377,7 @@ def test_an_environment_that_cannot_run_is_to_be_made_again(tmp_path, fault):
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     install(folder, python=PYTHON, snakemake="print('started')")
-    assert "started" in make(folder, "book").stdout
+    assert make(folder, "book").stdout == "started\nThe book is ready: open build/html/index.html\n"
     if fault == "renamed":
         folder = folder.rename(tmp_path / "after")
     else:

@@ -59,7 +59,8 @@ def record(spec: Throwaway) -> dict:
     values = [spec.factor * seed for seed in spec.seeds]
     halved = [value / spec.factor - seed for value, seed in zip(values, spec.seeds, strict=True)]
     results = {"values": values, "measured": {"throwaway-exact": {"difference": halved}}}
-    return records.finish("throwaway", spec, [provenance.meta("0" * 64, "0" * 16, 0.0)], results)
+    meta = provenance.meta(provenance.origin(), "0" * 64, "0" * 16, 0.0)
+    return records.finish("throwaway", spec, [meta], results)
 ''',
     "estimates": '''"""The mean of the values."""
 
@@ -191,7 +192,7 @@ def project() -> Path:
     for language in ("en", "ar"):
         options = ("-p", "language", language, "-p", "scale", "cpu", "-p", "dataset", "digits", "--no-progress-bar")
         call(copy, "-m", "papermill", f"notebooks/{PAGE}.ipynb", notebooks / language / f"{PAGE}.ipynb", *options)
-    made = copy / "runs" / "records" / f"{NAME}-cpu-digits.json"
+    (made,) = (copy / "runs" / "records").glob(f"{NAME}-cpu-digits-*.json")  # the same question in both languages
     (copy / "book" / "records" / NAME).mkdir()
     shutil.copy(made, copy / "book" / "records" / NAME / "cpu.json")
     for language in ("en", "ar"):

@@ -22,9 +22,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bn.lab import paper, paths
+from bn.lab.chapters.training_speed import throughput
 from bn.lab.data import datasets
 from bn.lab.data.splits import Data
 from bn.lab.spec import SCALES
+from bn.lab.train import recipes, runs
 from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
 from bn.lab.train.replicas import Trainer
 from bn.lab.train.settings import Setting
@@ -104,6 +106,19 @@ def training() -> None:
         print(f"{name:24}{median(r[name] for r in rounds):8,.0f}   {'     '.join(shares)}")
 
 
+def images() -> None:
+    """Print how many times the eager loop's the speed of the trainer of Figures 2 and 3 is, at the laptop's sizes."""
+    named = ["digits", *(["mnist"] if datasets.resolve("auto") == "mnist" else [])]
+    print(f"\n{'Figures 2 and 3, batch 32':36}{'steps a second':>15}   times an eager loop")
+    for dataset in named:
+        base = recipes.inception(recipes.SIZES["cpu", dataset], dataset, learning_rate=0.03)
+        for name, recipe in (("Inception", base), ("BN-x5", recipes.bn_x5(base))):
+            found = throughput.measured(recipe, runs.data_of(recipe), "cpu")
+            low, high = found["range"]
+            title = f"{name} on {dataset}, {recipe.pixels} pixels"
+            print(f"{title:36}{found['steps_per_second']:15,.1f}   {found['ratio']:.2f} ({low:.2f} to {high:.2f})")
+
+
 def _median_and_range(values: list[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
@@ -140,6 +155,7 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, default="cpu", help="of the book")
     options = parser.parse_args()
     training()
+    images()
     if not options.quick:
         book(options.scale)
 

@@ -21,8 +21,14 @@ def data() -> Path:
 
 
 def digits() -> str:
-    """What `auto` stands for where digits are asked: "mnist" where it is in the data folder, else "digits"."""
-    return "mnist" if (mnist() / "train-images-idx3-ubyte").exists() else "digits"
+    """What `auto` stands for: "mnist" where a file of it is in the data folder, or what may hide one, else "digits"."""
+    try:
+        there = any(name.endswith("-ubyte") for name in os.listdir(mnist()))
+    except FileNotFoundError:
+        there = mnist().is_symlink() or mnist().parent.is_symlink()
+    except OSError:
+        there = True
+    return "mnist" if there else "digits"
 
 
 def mnist() -> Path:

@@ -106,7 +106,7 @@ def _given(cells: list[str], allowed: set[str]) -> set[str]:
     A cell that was changed and run again counts as it is now: it sets at least those of our names that it did. The cell
     that papermill adds sets a few of them, and joins that of the notebook.
     """
-    runs = [found for asks, run in groupby(cells, _asks) if not asks and (found := [*filter(_of_parameters, run)])]
+    runs = [found for _, run in groupby(cells, _asks) if (found := [*filter(_of_parameters, run)])]
     counted: list[set[str]] = []
     for names in map(_assigned, runs[-1] if runs else []):
         counted = [*(earlier for earlier in counted if not earlier & allowed <= names), names]
@@ -122,8 +122,9 @@ def _of_parameters(cell: str) -> bool:
 
 
 def _assigned(cell: str) -> set[str]:
+    before = re.split(r"^.*from_notebook\(", cell, maxsplit=1, flags=re.MULTILINE)[0]
     try:
-        names = {node for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Name)}
+        names = {node for node in ast.walk(ast.parse(before)) if isinstance(node, ast.Name)}
     except SyntaxError:  # it has not run
         return set()
     return {name.id for name in names if isinstance(name.ctx, ast.Store)}

@@ -103,9 +103,9 @@ def last_answer(cells: list[str]) -> object:
         namespace["In"].append(cell)
         try:
             exec(cell, namespace)
-            answer = namespace["spec"] if cell == ASK else answer
+            answer = namespace["spec"] if ASK in cell else answer
         except Exception as error:
-            answer = error if cell == ASK else answer
+            answer = error if ASK in cell else answer
     return answer
 
 
@@ -125,6 +125,7 @@ def last_answer(cells: list[str]) -> object:
         [OWN, "mm = 3", ASK],
         [f"{OWN}\nseeds = [seed for seed in range(2)]", ASK],
         [SLIP, ASK, "del mm\nm = 7", ASK],
+        [f"{SLIP}\n{ASK}", f"{OWN}\n{ASK}", f"{OWN}\n{ASK}"],
     ],
 )
 def test_a_slip_that_was_mended_is_forgotten(cells):
@@ -140,6 +141,7 @@ def test_a_slip_that_was_mended_is_forgotten(cells):
         [SLIP, "x = 1", ASK],
         [OWN, ASK, SLIP, ASK],
         [SLIP, ASK, "del mm", SLIP, ASK],
+        [OWN, ASK, f"{SLIP}\n{ASK}"],
         [OWN, ADDED_SLIP, ASK],
         [SLIP, ADDED, ASK],
         [SLIP, "x = 1", ADDED, ASK],

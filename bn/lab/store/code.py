@@ -11,7 +11,7 @@ is no longer what stands there, and nothing is filed under either: RunError.
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -49,9 +49,7 @@ def digest(*roots: str, kernels: bool = False) -> str:
 
     Raises RunError where one of them was changed after this process had started.
     """
-    then, now = (closure(roots, sources, kernels) for sources in (_AT_START, _sources()))
-    _expect_unchanged(then, now)
-    return files.digest(then)
+    return _digest(lambda sources: closure(roots, sources, kernels))
 
 
 def digest_of_entry(module: str, table: str, key: str) -> str:
@@ -59,17 +57,19 @@ def digest_of_entry(module: str, table: str, key: str) -> str:
 
     Of no entry where there is no such module, dict or key. Raises RunError.
     """
-    then, now = (definitions(module, table, key, sources) for sources in (_AT_START, _sources()))
-    _expect_unchanged(then, now)
-    return files.digest(then)
+    return _digest(lambda sources: definitions(module, table, key, sources))
 
 
-def _expect_unchanged(then: dict[str, str], now: dict[str, str]) -> None:
+def _digest(of: Callable[[Mapping[str, str]], dict[str, str]]) -> str:
+    """Digest of what a function finds in the sources as they were at the start, and still are. Raises RunError."""
+    then, sources = of(_AT_START), _sources()
+    now = then if sources == _AT_START else of(sources)
     if changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
         raise RunError(
             f"The code was changed after this process had started ({', '.join(changed)}): what it trains would be "
             "filed under code that did not make it. Start it again; in a notebook, restart the kernel."
         )
+    return files.digest(then)
 
 
 def closure(roots: tuple[str, ...], sources: Mapping[str, str], kernels: bool) -> dict[str, str]:
@@ -93,7 +93,7 @@ def definitions(module: str, table: str, key: str, sources: Mapping[str, str]) -
 
     def add(place: str, name: str, nodes: list[ast.AST]) -> None:
         parsed, found[f"{place}.{name}"] = _parsed(sources[place]), _sha256(*map(_written, nodes))
-        for root, attributes in {pair for node in nodes for pair in _named(node)}:
+        for root, attributes in set().union(*map(_named, nodes)):
             if root in parsed.bound:
                 waiting.append((place, root))
             for _, target, attribute in parsed.imports(place, sources, root):
@@ -116,15 +116,16 @@ def definitions(module: str, table: str, key: str, sources: Mapping[str, str]) -
     return found
 
 
-def _named(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The names in a piece of code, each alone and with the attributes that are asked of it: `a` and `.b.c`."""
-    asked = {id(n.value): n for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-    for name in ast.walk(node):
-        if isinstance(name, ast.Name):
-            chain, attributes = name, ()
-            while chain := asked.get(id(chain)):
-                attributes += (chain.attr,)
-            yield name.id, attributes
+@cache
+def _named(node: ast.AST) -> set[tuple[str, tuple[str, ...]]]:
+    """The names in a piece of code, each with the attributes that are asked of it: `a`, and `b` and `c` of `a.b.c`."""
+    asked, found = {id(n.value): n for n in ast.walk(node) if isinstance(n, ast.Attribute)}, set()
+    for name in (n for n in ast.walk(node) if isinstance(n, ast.Name)):
+        chain, attributes = name, ()
+        while chain := asked.get(id(chain)):
+            attributes += (chain.attr,)
+        found.add((name.id, attributes))
+    return found
 
 
 class Import(NamedTuple):
@@ -197,12 +198,17 @@ def _parsed(text: str) -> _Module:
     return _Module(text)
 
 
-def _written(node: object) -> str:
+@cache
+def _written(node: ast.AST) -> str:
     """A syntax tree as text, the same in each version of Python: what is empty is left out, as newer ones do."""
+    return _as_text(node)
+
+
+def _as_text(node: object) -> str:
     if isinstance(node, ast.AST):
         filled = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
-        return f"{type(node).__name__}({', '.join(f'{name}={_written(value)}' for name, value in filled)})"
-    return f"[{', '.join(map(_written, node))}]" if isinstance(node, list) else repr(node)
+        return f"{type(node).__name__}({', '.join(f'{name}={_as_text(value)}' for name, value in filled)})"
+    return f"[{', '.join(map(_as_text, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _sha256(*texts: str) -> str:

@@ -23,6 +23,7 @@ from bn.lab.architectures import FIGURE_5
 from bn.lab.data import augment
 from bn.lab.data.splits import Images, Split
 from bn.lab.train.inception import Inception
+from bn.lab.train.joined import join
 from bn.lab.train.settings import Recipe
 from bn.layers import SyncBatchNorm
 
@@ -30,6 +31,7 @@ CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _NET = "net/"  # before the names of weights among the results
+BLOCK = 8  # steps whose images are read and changed together: at few pixels that costs as much as those of one
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -68,7 +70,7 @@ class ImageTrainer:
         self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
         self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
-        net = network(recipe, seed, images.train.x.shape[1])
+        net = join(network(recipe, seed, images.train.x.shape[1]))
         if synchronized:
             net = SyncBatchNorm.convert_sync_batchnorm(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)
@@ -86,7 +88,8 @@ class ImageTrainer:
         """One step of SGD with momentum; the rate is that of the exponential decay, rate · 2^(−step/halflife)."""
         x, y = self.batches(self.step)
         self.rate.fill_(self.recipe.learning_rate * 2 ** (-self.step / self.recipe.halflife))
-        torch.manual_seed(_entropy(self.seed, self.step, self.rank, 1))  # of Dropout
+        if self.recipe.dropout:
+            _generator(self.device).manual_seed(_entropy(self.seed, self.step, self.rank, 1))
         (self._graph or self._eager)(x, y)
         self.step += 1
 
@@ -215,8 +218,8 @@ class ImageTrainer:
 class Batches:
     """The mini-batch of any step on the device: `batches(step)` is (m, channels, size, size) uint8 and (m,) int64.
 
-    On a GPU the images lie in its memory if they take at most half of what is free; otherwise a thread reads the
-    next mini-batch while the current one is trained on. Each process of a group gets its own part.
+    A block of them is made at once. On a GPU the images lie in its memory if they take at most half of what is free;
+    otherwise a thread reads the next block while the current one is trained on. Each process of a group gets its part.
     """
 
     def __init__(self, recipe: Recipe, seed: int, images: Images, device: torch.device, rank: int, ranks: int) -> None:
@@ -228,6 +231,7 @@ class Batches:
         self.per_epoch = len(self._epoch(0))
         self._generator = torch.Generator(device)
         self._reader, self._next = None, (-1, None)
+        self._block = (-1,)
         if device.type == "cuda":
             if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
                 self.x = self.x.to(device)
@@ -236,30 +240,34 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
-        x, y = self._read(step) if self._reader is None else self._read_ahead(step)
-        return self.augmented(x, step), y
+        block, k = divmod(step, BLOCK)
+        if block != self._block[0]:
+            x, y = self._read(block) if self._reader is None else self._read_ahead(block)
+            self._block = block, self.augmented(x, block).chunk(BLOCK), y.chunk(BLOCK)
+        _, x, y = self._block
+        return x[k], y[k]
 
     def indices(self, step: int) -> Tensor:
         """Which training images this process sees in a step, (batch / ranks,) int64."""
         epoch, k = divmod(step, self.per_epoch)
         return self._epoch(epoch)[k][self.rank :: self.ranks]
 
-    def _read(self, step: int) -> tuple[Tensor, Tensor]:
-        i = self.indices(step)
+    def _read(self, block: int) -> tuple[Tensor, Tensor]:
+        i = torch.cat([self.indices(step) for step in range(BLOCK * block, BLOCK * (block + 1))])
         x = self.x[i.to(self.x.device)]
         if self._reader is not None:
             x = x.pin_memory()
         return x.to(self.device, non_blocking=True), self.y[i.to(self.device)]
 
-    def _read_ahead(self, step: int) -> tuple[Tensor, Tensor]:
+    def _read_ahead(self, block: int) -> tuple[Tensor, Tensor]:
         ahead, future = self._next
-        batch = future.result() if ahead == step else self._reader.submit(self._read, step).result()
-        self._next = step + 1, self._reader.submit(self._read, step + 1)
+        batch = future.result() if ahead == block else self._reader.submit(self._read, block).result()
+        self._next = block + 1, self._reader.submit(self._read, block + 1)
         return batch
 
-    def augmented(self, x: Tensor, step: int) -> Tensor:
+    def augmented(self, x: Tensor, block: int) -> Tensor:
         """Images moved and distorted, photographs also mirrored (digits would no longer be digits)."""
-        generator = self._generator.manual_seed(_entropy(self.seed, step, self.rank, 0))
+        generator = self._generator.manual_seed(_entropy(self.seed, block, self.rank, 0))
         return augment.augment(x, generator, self.recipe.distortion, self.photographs)
 
 
@@ -333,6 +341,11 @@ def watched(split: Split, recipe: Recipe) -> Split:
         return split
     chosen = torch.linspace(0, len(split.y) - 1, min(recipe.watched, len(split.y))).round().long()
     return Split(split.x[chosen], split.y[chosen])
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """What Dropout draws from there; torch.manual_seed would seed those of all devices, which takes longer."""
+    return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
 
 
 def _entropy(*numbers: int) -> int:

@@ -36,6 +36,14 @@ def predictions(wanted: Iterable[Pair], crops: int, title: str = "predicting") -
 def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images: None) -> None:
     """Write the predictions of one trained network for one number of crops; `report` counts crops of images."""
     pair, crops = job
+    path = _file(pair, crops)
+    with workers.lock(path.stem):
+        if cache.present(path) is None:
+            files.clear_parts(path)
+            files.write_arrays(path, {"probabilities": _predicted(pair, crops, report)}, {"crops": crops})
+
+
+def _predicted(pair: Pair, crops: int, report: Callable[[int], None]) -> np.ndarray:
     trainer = runs.trainer_of([pair])
     trainer.load_weights(runs.run([pair])[pair])
     chunks, done, count = [], 0, views_of(pair[0].dataset, crops)
@@ -44,7 +52,7 @@ def predict(job: tuple[Pair, int], report: Callable[[int], None] = lambda images
         chunks.append(sum(trainer.probabilities(view) for view in views).div(count).cpu())
         done += count * len(x)
         report(done)
-    files.write_arrays(_file(pair, crops), {"probabilities": torch.cat(chunks).numpy()}, {"crops": crops})
+    return torch.cat(chunks).numpy()
 
 
 def views_of(dataset: str, crops: int) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from bn.lab import paper, paths
+from bn.lab import paper
 from bn.lab.architectures import SMALLEST
 from bn.lab.data import datasets
 from bn.lab.spec import RATE, Spec, number, whole
@@ -49,7 +49,7 @@ class DigitSpec(Spec):
 
     def resolved(self) -> str:
         """MNIST for `auto` where it is in the data folder, else digits."""
-        return paths.digits() if self.dataset == "auto" else self.dataset
+        return datasets.resolve(self.dataset)
 
     def no_size(self) -> str:
         """The only size that is missing is the paper's own, of digits."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photographs import CLASSES, fails, imagenet, parts, seen, tiny_imagenet, write
 from PIL import Image
 
 from bn.lab import paths
 from bn.lab.data import folders, images
-from tests.lab.data.photographs import CLASSES, fails, imagenet, parts, seen, tiny_imagenet, write
 
 TINY_IMAGENET = paths.data() / "tiny-imagenet-200"
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photographs import CLASSES, fails, imagenet, parts, tiny_imagenet, write
 
 from bn.lab.data import folders, images
 from bn.lab.store import files
-from tests.lab.data.photographs import CLASSES, fails, imagenet, parts, tiny_imagenet, write
 
 FLIPS = 40
 KILLED = """

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photographs import colour, fails, imagenet, parts, tiny_imagenet, write
 from PIL import EpsImagePlugin, Image
 
 from bn.lab.data import folders, images
 from bn.lab.data.disk import DataError
-from tests.lab.data.photographs import colour, fails, imagenet, parts, tiny_imagenet, write
 
 pytestmark = pytest.mark.usefixtures("clock")
 WHERE = pytest.mark.parametrize(

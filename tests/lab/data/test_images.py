@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from photographs import fails
 from sklearn.datasets import load_digits
 
 from bn.lab import paths
 from bn.lab.data import datasets, images
 from bn.lab.data.disk import DataError
-from tests.lab.data.photographs import fails
 
 MNIST_IS_HERE = (paths.data() / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
 CHECKSUMS = {

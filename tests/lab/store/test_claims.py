@@ -1,15 +1,19 @@
 """The claims files: complete, in order, and refused in one sentence where they are not."""
 
+import hashlib
+import json
 import math
 import re
 
 import pytest
 import yaml
+from test_architecture import sources
 
 from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
-from bn.lab.store import claims
+from bn.lab.store import claims, code
 from bn.lab.store.claims import KINDS, ClaimsError
+from bn.lab.store.files import digest
 
 FILES = sorted(paths.CLAIMS.glob("*.yml"))
 each_claim = pytest.mark.parametrize("claim", claims.ledger().values(), ids=lambda claim: claim.id)
@@ -83,6 +87,37 @@ def test_the_digest_of_a_rule_sees_what_decides_and_nothing_else(files):
         files(old=old, new=new)
         after = claims.rule_digests()
         assert {name for name in before if before[name] != after[name]} == {"fig1bc-stability"}
+
+
+def test_the_digest_is_of_the_words_and_of_the_estimator_apart():
+    """Twelve digits each; the first are those that stood alone before estimators counted."""
+    claim = claims.ledger()["fig1bc-stability"]
+    rule = [{"estimate": line.estimate, line.relation: line.limit} for line in claim.rule]
+    words = hashlib.sha256(json.dumps([claim.measure, rule], sort_keys=True).encode()).hexdigest()
+    needed = code.definitions("bn.lab.chapters.activations.estimates", "ESTIMATES", claim.id, sources())
+    assert claim.digest == f"{words[:12]}-{digest(needed)[:12]}"
+    assert len({claim.digest for claim in claims.ledger().values()}) == len(claims.ledger())
+
+
+@pytest.mark.parametrize(
+    ("then", "changed"),
+    [
+        ("{rule}-{estimator}", False),
+        ("{rule}", False),  # a run of the time when a digest was of the rule alone
+        ("{rule}-000000000000", True),
+        ("000000000000-{estimator}", True),
+        ("000000000000", True),
+        ("{estimator}", True),
+        ("{rule}-", True),
+        ("", True),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("claim", ["fig1bc-stability", "alg1-transform"])  # with an estimator of its own, and without
+def test_a_rule_has_changed_since_where_its_words_or_its_estimator_are_others(claim, then, changed):
+    found = claims.ledger()[claim]
+    rule, estimator = found.digest.split("-")
+    assert found.changed_since(then and then.format(rule=rule, estimator=estimator)) is changed
 
 
 # ---- What is not in order ------------------------------------------------------------------------

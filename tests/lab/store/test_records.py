@@ -1,47 +1,47 @@
-"""Records: plain JSON with everything that is needed to make them again; those of the book are in order."""
+"""Records: plain JSON that says its question, where it comes from, and whether it is still what was written."""
 
+import hashlib
 import json
 import re
-import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from papermill.cli import NoDatesSafeLoader, papermill
 
 from bn.lab import paths, registry
-from bn.lab.chapters.activations.spec import Activations
+from bn.lab.chapters.algorithm import identities
 from bn.lab.chapters.algorithm.spec import Algorithm
-from bn.lab.chapters.inception.spec import Counted
+from bn.lab.chapters.inception import counts
 from bn.lab.data import datasets
-from bn.lab.judge import verdicts
-from bn.lab.spec import Spec
-from bn.lab.store import claims, records
-from bn.lab.train import image_runs, runs
+from bn.lab.store import claims, code, files, records
+from bn.lab.train import loop, replicas
 from bn.lab.train.specs import ImageSpec
 
 PROVENANCE = {
-    "version",
-    "commit",
-    "dirty",
-    "code",
-    "data_sha256",
-    "devices",
-    "versions",
-    "compiled",
-    "seeds",
-    "runs",
-    "training_seconds",
-    "finished",
-    "command",
+    *("version", "commit", "dirty", "code", "data_sha256", "devices", "versions", "compiled", "seeds", "runs"),
+    *("training_seconds", "finished", "command"),
 }
-COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
-
-
 TRAINED = [name for name in registry.names() if name != "kernels"]  # whose records come from trained runs
 RUNS = {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}
+QUICK = {"scale": "smoke", "dataset": "digits", "steps": 2}
+
+
+def algorithm(**options) -> dict:
+    return registry.experiment("algorithm").record(Algorithm(**QUICK | options))
+
+
+def written(runs: Path) -> list[Path]:
+    return sorted((runs / "records").iterdir())
+
+
+def code_of(experiment: str) -> set[str]:
+    """The digests of the code that makes a record here: of the trainer, and of what is computed without one."""
+    trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
+    without = {"algorithm": {code.digest(identities.__name__, kernels=True)}}.get(experiment, set())
+    return {code.digest((counts if experiment == "inception" else trainer).__name__)} | without
+
+
+# ---- What a record holds -------------------------------------------------------------------------
 
 
 def strict(text: str) -> dict:
@@ -53,21 +53,14 @@ def strict(text: str) -> dict:
     return json.loads(text, parse_constant=refuse)
 
 
-# ---- What a record holds -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("experiment", TRAINED)
 def test_a_record_is_read_back_as_it_was(experiment, smoke_records, fresh_runs):
     """In a folder of its own: notebooks write the shared ones again, with another number of threads' last digits."""
-    path = records.write(smoke_records[experiment])
-    assert path == fresh_runs / "records" / f"{experiment}-smoke-digits.json"
-    assert strict(path.read_text("utf-8")) == records.read(path) == smoke_records[experiment]
-
-
-def test_making_a_record_writes_it(fresh_runs):
-    record = registry.experiment("algorithm").record(Algorithm(scale="smoke", dataset="digits", steps=2, seeds=(0,)))
-    (path,) = (fresh_runs / "records").iterdir()
-    assert records.read(path) == record
+    record = smoke_records[experiment]
+    path = records.write(record)
+    assert path == records.run_record(experiment, "smoke", "digits", record["asked"])
+    assert path.parent == fresh_runs / "records" and path.name.startswith(f"{experiment}-smoke-digits-")
+    assert strict(path.read_text("utf-8")) == records.read(path) == record
 
 
 @pytest.mark.parametrize("experiment", TRAINED)
@@ -78,7 +71,7 @@ def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     assert (record["experiment"], record["scale"], record["dataset"]) == (experiment, "smoke", "digits")
     assert record["rules"] == claims.rule_digests()
     assert record["papers_own_size"] is False
-    assert p["code"] == code_digest(experiment) and p["seeds"] == record["asked"]["seeds"] == [0, 1]
+    assert set(p["code"].split(", ")) == code_of(experiment) and p["seeds"] == record["asked"]["seeds"] == [0, 1]
     assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
     assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
     expected = recipes_and_seeds(record) if "sweep" in record else RUNS[experiment] - shared_runs(record)
@@ -100,11 +93,6 @@ def recipes_and_seeds(record: dict) -> int:
     return 2 * len(different) + (len(tried - different) if tried else len(record["sweep"]["rates"]))
 
 
-def code_digest(experiment: str) -> str:
-    """Of the code that trains now."""
-    return (image_runs if registry.experiment(experiment).spec is ImageSpec else runs).code_digest()
-
-
 def shared_runs(record: dict) -> int:
     """Runs that serve twice: a network whose best setting is the asked one."""
     if "tuned" not in record:
@@ -122,27 +110,93 @@ def test_a_record_of_mnist_where_it_is():
     record = registry.experiment("algorithm").record(Algorithm(scale="smoke", seeds=1, steps=20))
     assert record["dataset"] == "mnist" and record["provenance"]["data_sha256"] == datasets.load("mnist").checksum
     assert all(accuracy > 0.3 for (accuracy,) in record["inference"].values())
-    assert asked_by(record["provenance"]["command"], Algorithm).as_dict() == record["asked"] | {"seeds": (0,)}
 
 
 def test_numbers_keep_five_digits_and_lose_what_is_not_finite():
     assert records.numbers([1 / 3, np.nan, np.inf, 123456.7]) == [0.33333, None, None, 123460.0]
 
 
+# ---- Its file ------------------------------------------------------------------------------------
+
+
+def test_a_question_never_takes_the_place_of_another_and_a_language_is_none(fresh_runs):
+    """Fewer seeds, fewer steps: each has a file of its own; the same in Arabic is the same question."""
+    made = [algorithm(seeds=(0, 1)), algorithm(seeds=(0,)), algorithm(seeds=(0, 1), steps=1), algorithm(seeds=(1, 0))]
+    assert len(written(fresh_runs)) == len(made)
+    again = algorithm(seeds=(0, 1), language="ar")
+    assert len(written(fresh_runs)) == len(made) and again == made[0]
+    questions = [records.run_record("algorithm", "smoke", "digits", record["asked"]) for record in made]
+    assert [records.read(path) for path in questions] == made
+
+
+def test_a_record_is_sealed_by_the_digest_of_all_else(fresh_runs):
+    record = algorithm(seeds=1)
+    (path,) = written(fresh_runs)
+    content = json.loads(path.read_text("utf-8"))
+    seal = content.pop("sha256")
+    assert seal == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest() == record["sha256"]
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """The file of a short record, written as a program that is not ours might."""
+    record = {"experiment": "a", "scale": "cpu", "dataset": "d", "asked": {"steps": 3}, "rules": {}, "provenance": {}}
+    path = tmp_path / "cpu.json"
+    path.write_text(json.dumps(records.sealed(record | {"values": [0.25, 1e-05, None, "ا"]}), indent=2), "utf-8")
+    return path
+
+
+def refused(path: Path) -> str:
+    """The one sentence of a record that is not in order, which names its file."""
+    with pytest.raises(records.RecordError) as caught:
+        records.read(path)
+    assert str(caught.value).startswith(f"the record {path} ") and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_changed_number_is_noticed_and_another_layout_is_no_change(small):
+    record = records.read(small)
+    small.write_text(json.dumps(record), "utf-8")
+    assert records.read(small) == record
+    for name, value in (("values", [0.26]), ("scale", "gpu"), ("more", 1), ("sha256", "0" * 64), ("sha256", None)):
+        small.write_text(json.dumps(record | {name: value}), "utf-8")
+        assert "is damaged, or was changed by hand: its sha256 is not that of the rest" in refused(small)
+
+
+def test_a_cut_record_is_noticed_wherever_it_is_cut(small):
+    content = small.read_bytes().rstrip()
+    for length in range(len(content)):
+        small.write_bytes(content[:length])
+        assert "is damaged: " in refused(small)
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_says_something_else(small):
+    content, record, same = small.read_bytes(), records.read(small), []
+    for k in range(8 * len(content)):
+        flipped = bytes([*content[: k // 8], content[k // 8] ^ 1 << k % 8, *content[k // 8 + 1 :]])
+        small.write_bytes(flipped)
+        try:
+            assert records.read(small) == record
+            same.append(flipped[k // 8 : k // 8 + 1])
+        except records.RecordError as error:
+            assert str(small) in str(error)
+    assert set(same) <= {b"E", b"A", b"B", b"C", b"D", b"F"}, "1e-05 may be written 1E-05, and \\u062a as \\u062A"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("{", "is damaged: "),
-        ("[]", "has no asked, dataset, experiment, provenance, rules, scale"),
-        ('{"experiment": 1, "scale": "cpu"}', "has no asked, dataset, provenance, rules"),
+        ("[" * 100_000, "is damaged: "),
+        ("1" * 5_000, "is damaged: "),
+        ("[]", "has no asked, dataset, experiment, provenance, rules, scale, sha256"),
+        ('{"experiment": 1, "scale": "cpu"}', "has no asked, dataset, provenance, rules, sha256"),
+        ('{"experiment":1,"scale":1,"asked":1,"dataset":1,"provenance":1,"rules":1}', "has no sha256"),
     ],
 )
-def test_a_record_that_is_not_in_order_is_named(tmp_path, text, sentence):
-    path = tmp_path / "cpu.json"
-    path.write_text(text, "utf-8")
-    with pytest.raises(records.RecordError) as caught:
-        records.read(path)
-    assert str(path) in str(caught.value) and sentence in str(caught.value)
+def test_a_record_that_is_not_in_order_is_named(small, text, sentence):
+    small.write_text(text, "utf-8")
+    assert sentence in refused(small)
 
 
 def test_the_record_of_the_largest_scale_decides(tmp_path, monkeypatch):
@@ -151,96 +205,70 @@ def test_the_record_of_the_largest_scale_decides(tmp_path, monkeypatch):
     (tmp_path / "algorithm").mkdir()
     common = {"experiment": "algorithm", "dataset": "digits", "asked": {}, "rules": {}, "provenance": {}}
     for scale, decides in (("smoke", None), ("cpu", "cpu"), ("paper", "paper"), ("gpu", "paper")):
-        (tmp_path / "algorithm" / f"{scale}.json").write_text(json.dumps(common | {"scale": scale}), "utf-8")
+        text = json.dumps(records.sealed(common | {"scale": scale}))
+        (tmp_path / "algorithm" / f"{scale}.json").write_text(text, "utf-8")
         assert (records.deciding("algorithm") or {}).get("scale") == decides
 
 
-# ---- The command that makes it again -------------------------------------------------------------
+# ---- Where it comes from -------------------------------------------------------------------------
 
-whole = st.integers(1, 10**9)
-positive = st.floats(1e-12, 1e12) | whole
-lists = st.lists(positive, min_size=1, max_size=4).map(tuple)
-seeds = whole.filter(lambda n: n < 50) | st.lists(st.integers(0, 2**40), min_size=1, max_size=4, unique=True).map(tuple)
-common = {"scale": st.sampled_from(["smoke", "cpu", "gpu"]), "dataset": st.sampled_from(["digits", "mnist"])}
-common |= {"seeds": seeds, "steps": whole}
-algorithm = st.builds(Algorithm, **common, m=st.integers(2, 999), features=whole, eps=positive)
-activations = st.builds(
-    Activations,
-    **common,
-    batch=st.integers(2, 1_257),
-    learning_rate=positive,
-    weight_std=positive,
-    rates=lists,
-    weight_stds=lists,
-    unit=st.none() | st.integers(0, 99),
+
+def test_the_commit_is_that_at_the_beginning_of_each_run_and_not_that_of_the_writing(fresh_runs, monkeypatch):
+    told = {}
+    for commit, seeds in (("aaaaaaaaaa", (0,)), ("bbbbbbbbbb", (0,)), ("cccccccccc", (0, 1))):
+        monkeypatch.setenv("BN_COMMIT", commit)
+        told[commit] = algorithm(seeds=seeds)["provenance"]["commit"]
+    assert list(told.values()) == ["aaaaaaaaaa", "aaaaaaaaaa", "aaaaaaaaaa, cccccccccc"]
+
+
+def meta(commit="a", dirty=False, **more) -> dict:
+    """As `provenance.meta` might make it."""
+    source = {"version": "0.1", "commit": commit, "dirty": dirty}
+    about = {"source": source, "rules": claims.rule_digests(), "data_sha256": "d", "code": "c1", "compiled": False}
+    about |= {"trained_together": 1, "training_seconds": 10.0, "device": "a CPU", "versions": {"torch": "2"}}
+    return about | {"finished": "2026-01-01 00:00 UTC"} | more
+
+
+def finish(*metas: dict, computed=()) -> dict:
+    return records.finish("algorithm", Algorithm(**QUICK, seeds=1), list(metas), {"x": 1}, computed)
+
+
+@pytest.mark.parametrize(
+    ("dirty", "merged"),
+    [
+        ([False], False),
+        ([False, False], False),
+        ([False, True], True),
+        ([None, True, False], True),
+        ([None, False], None),
+        ([None], None),
+    ],
 )
-
-inception = st.builds(Counted, **common, width=positive, pixels=st.integers(8, 999))
-
-
-def asked_by(command: str, kind: type) -> Spec:
-    """What papermill's own command line makes of a command."""
-    program, *arguments = shlex.split(command)
-    assert program == "papermill"
-    options = papermill.make_context(program, arguments).params
-    assert (paths.ROOT / options["notebook_path"]).parent.name == "notebooks"
-    values = {}
-    for text in options["parameters_yaml"]:
-        values |= yaml.load(text, NoDatesSafeLoader)
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+def test_one_run_of_changed_or_of_unknown_files_is_said_of_the_record(dirty, merged):
+    metas = [meta(commit=f"c{k}", dirty=value) for k, value in enumerate(dirty)]
+    commits = ", ".join(f"c{k}" for k in range(len(dirty)))
+    assert records.source(metas[::-1]) == {"version": "0.1", "commit": commits, "dirty": merged}
 
 
-NAMES = {Algorithm: "algorithm", Activations: "activations", Counted: "inception"}
-
-
-@given(algorithm | activations | inception)
-def test_the_command_asks_the_same_question_again(spec):
-    command = records.command(NAMES[type(spec)], spec)
-    assert asked_by(command, type(spec)).as_dict() == spec.as_dict()
-
-
-def test_the_command_of_the_default_is_short():
-    command = records.command("algorithm", Algorithm(scale="smoke", dataset="digits"))
-    assert command.count("-y") == 2
-
-
-# ---- The records of the book ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_a_record_of_the_book_is_in_order(path):
-    record = strict(path.read_text("utf-8"))
+def test_what_was_computed_counts_for_code_rules_and_commit_but_is_no_training(fresh_runs):
+    rules = claims.rule_digests()
+    other = meta("b", code="c2", rules=rules | {"alg1-transform": "another"}, device="another", training_seconds=99.0)
+    record = finish(meta(), meta(trained_together=5, device="a GPU"), computed=[other])
     p = record["provenance"]
-    assert set(p) == PROVENANCE
-    assert (record["experiment"], record["scale"]) == (path.parent.name, path.stem)
-    assert p["dirty"] is False, "made from files that were not committed"
-    carried = records.carried(p["code"]) or {"now": p["code"]}
-    assert carried["now"] == code_digest(record["experiment"]), "made by other code than is here: make it again"
-    assert re.fullmatch(r"[0-9a-f]{10}", p["commit"])
-    kind = registry.experiment(record["experiment"]).spec
-    assert asked_by(p["command"], kind).as_dict() == kind(**tuples(record["asked"])).as_dict()
+    assert (p["commit"], p["code"]) == ("a, b", "c1, c2")
+    assert (p["devices"], p["runs"], p["training_seconds"]) == (["a CPU", "a GPU"], 2, 12)
+    assert record["rules"] == rules | {"alg1-transform": None}
 
 
-def test_what_is_carried_over_is_of_a_record_and_says_why():
-    entries = yaml.safe_load((paths.RECORDS / "carried.yml").read_text("utf-8"))
-    assert set(entries) <= {records.read(path)["provenance"]["code"] for path in COMMITTED}
-    for entry in entries.values():
-        assert set(entry) == {"now", "commit", "why"} and entry["why"]
-        assert re.fullmatch(r"[0-9a-f]{10}", entry["commit"]) and entry["now"] in {
-            runs.code_digest(),
-            image_runs.code_digest(),
-        }
+def test_a_rule_that_a_run_did_not_know_is_none_of_the_record(fresh_runs):
+    rules = claims.rule_digests()
+    early = {name: digest for name, digest in rules.items() if name != "alg1-transform"}
+    assert finish(meta(), meta(rules=early))["rules"] == rules | {"alg1-transform": None}
+    assert finish(meta(rules=early))["rules"] == rules | {"alg1-transform": None}
+    assert finish(meta(rules=rules | {"of the past": "x"}))["rules"] == rules
 
 
-def tuples(values: dict) -> dict:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_a_record_of_the_book_can_be_judged_and_tells_of_changed_rules(path):
-    record = records.read(path)
-    for name, claim in claims.ledger().items():
-        if claim.experiment == record["experiment"]:
-            verdict = verdicts.judge(name, record)
-            assert verdict.verdict in verdicts.VERDICTS
-            assert verdict.rule_changed == (record["rules"].get(name) != claim.digest)
+def test_making_a_record_writes_it(fresh_runs):
+    record = finish(meta())
+    (path,) = written(fresh_runs)
+    assert records.read(path) == record and path.stem.endswith(files.digest(record["asked"])[:8])

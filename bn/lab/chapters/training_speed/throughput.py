@@ -13,12 +13,12 @@ from bn.lab.data import augment
 from bn.lab.data.splits import Images
 from bn.lab.store import cache, code, files, provenance, workers
 from bn.lab.train import recipes, runs
-from bn.lab.train.loop import ImageTrainer, network
+from bn.lab.train.loop import BLOCK, ImageTrainer, network
 from bn.lab.train.settings import Recipe
 
-ROUNDS = 5  # each measures both loops, so that a busy machine slows both alike
-_STEPS = {"cpu": 10, "cuda": 200}  # of a loop in a round, a second or less: all rounds of both networks take seconds
-_WARM = {"cpu": 2, "cuda": 20}  # before the first round, so that compiling and captured graphs are not in its time
+ROUNDS = 9  # each measures both loops, so that a busy machine slows both alike
+_STEPS = {"cpu": 2 * BLOCK, "cuda": 200}  # of a loop in a round, a second or less: whole blocks of mini-batches
+_WARM = {"cpu": BLOCK, "cuda": 40}  # before the first round, so that compiling and captured graphs are not in its time
 
 
 def throughput(base: Recipe) -> dict[str, dict]:
@@ -32,12 +32,13 @@ def throughput(base: Recipe) -> dict[str, dict]:
 
     def make() -> dict:
         networks, data = {"inception": base, "bn_x5": recipes.bn_x5(base)}, runs.data_of(base)
-        return {name: _measured(recipe, data, device) for name, recipe in networks.items()}
+        return {name: measured(recipe, data, device) for name, recipe in networks.items()}
 
     return cache.once(paths.runs() / base.dataset / f"throughput-{key}.json", make)
 
 
-def _measured(recipe: Recipe, data: Images, device: str) -> dict:
+def measured(recipe: Recipe, data: Images, device: str) -> dict:
+    """Steps and images a second of both loops, and how many times the eager one's: median and range of the rounds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

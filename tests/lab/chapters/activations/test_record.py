@@ -47,7 +47,9 @@ def test_each_network_at_its_best_is_the_best_of_its_grid(smoke_records):
 
 
 def test_a_network_that_diverges_is_recorded_as_such(monkeypatch):
-    monkeypatch.setattr(parameters, "RATE", (0, 1e38))  # at those that may be asked for, weights stay finite for 20 steps
+    monkeypatch.setattr(
+        parameters, "RATE", (0, 1e38)
+    )  # at those that may be asked for, weights stay finite for 20 steps
     options = {"rates": (1e38,), "weight_stds": (0.1,), "learning_rate": 1e38, "steps": 20, "seeds": 1}
     found = record(Activations(scale="smoke", dataset="digits", **options))
     json.dumps(found, allow_nan=False)

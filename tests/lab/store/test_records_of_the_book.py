@@ -1,0 +1,71 @@
+"""The committed records: whole, from clean files, by code that is here or computes the same, and judged."""
+
+import re
+
+import pytest
+import yaml
+from test_architecture import sources
+
+from bn.lab import paths, registry
+from bn.lab.chapters.algorithm import identities
+from bn.lab.chapters.inception import counts
+from bn.lab.judge import verdicts
+from bn.lab.store import claims, code, files, records
+from bn.lab.train import loop, replicas
+from bn.lab.train.specs import ImageSpec
+
+COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
+OF_SPEED = "kernels"  # its record is of measurements, with a command and a provenance of its own
+MEASURING = [f"bn.lab.chapters.kernels.{name}" for name in ("cases", "measure", "precision", "step")]
+each_record = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+
+
+def today(experiment: str) -> set[str]:
+    """The digests of the code that makes such a record today, on a CPU or a GPU."""
+    roots = {"algorithm": [[identities.__name__]], "inception": [[counts.__name__]], OF_SPEED: [MEASURING]}
+    trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
+    found, house = set(), sources()
+    for modules in [[trainer.__name__], *roots.get(experiment, [])]:
+        found |= {files.digest(code.closure(tuple(modules), house, kernels)) for kernels in (False, True)}
+    return found
+
+
+def codes(record: dict) -> list[str]:
+    return record["provenance"]["code"].split(", ")
+
+
+@each_record
+def test_a_record_of_the_book_is_in_order(path):
+    record = records.read(path)
+    p = record["provenance"]
+    assert (record["experiment"], record["scale"]) == (path.parent.name, path.stem)
+    assert p["dirty"] is False, "made from files that were not committed"
+    assert re.fullmatch(r"[0-9a-f]{10}(, [0-9a-f]{10})*", p["commit"])
+    assert "NaN" not in path.read_text("utf-8") and "Infinity" not in path.read_text("utf-8")
+
+
+@each_record
+def test_a_record_of_the_book_is_by_the_code_of_today_or_by_code_that_computes_the_same(path):
+    record = records.read(path)
+    now = {(records.carried(name) or {"now": name})["now"] for name in codes(record)}
+    assert now <= today(record["experiment"]), "made by other code than is here: make it again"
+
+
+def test_what_is_carried_over_is_of_a_record_and_says_why():
+    entries = yaml.safe_load((paths.RECORDS / "carried.yml").read_text("utf-8")) or {}
+    made = [records.read(path) for path in COMMITTED]
+    assert set(entries) <= {name for record in made for name in codes(record)}
+    for name, entry in entries.items():
+        assert set(entry) == {"now", "commit", "why"} and entry["why"]
+        assert re.fullmatch(r"[0-9a-f]{10}", entry["commit"]) and name != entry["now"]
+        assert all(entry["now"] in today(record["experiment"]) for record in made if name in codes(record))
+
+
+@each_record
+def test_a_record_of_the_book_can_be_judged_and_tells_of_changed_rules(path):
+    record = records.read(path)
+    for claim in claims.of_chapter(record["experiment"]):
+        verdict, then = verdicts.judge(claim.id, record), record["rules"].get(claim.id)
+        assert verdict.verdict in verdicts.VERDICTS
+        rule, estimator = claim.digest.split("-")
+        assert verdict.rule_changed == (then not in (f"{rule}-{estimator}", rule))  # early ones are of the rule alone
