@@ -42,6 +42,9 @@ import sys
 from snakemake.cli import main
 sys.exit(main())
 """
+# The project's own data folder, and not as a part of the `make test` that this may be.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name[:3] not in ("MAK", "MFL")} | {"BN_DATA": ""}
+STREAMS = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 ALL = {path.stem for path in map(registry.notebook, registry.names())}
 OF_DIGITS = {"01_algorithm", "03_activations", "07_inception", "11_kernels"}
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
@@ -78,17 +81,14 @@ def project(tmp_path_factory):
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Call make in a folder; what it says is one text."""
-    environment = os.environ | {"BN_DATA": "", "MAKEFLAGS": ""} | environment
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run(["make", *arguments], cwd=folder, env=environment, **streams)
+    return subprocess.run(["make", *arguments], cwd=folder, env=ENVIRONMENT | environment, **STREAMS)
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Call the copy's Snakemake."""
     tools = f"{folder}/.venv/bin"
-    environment = os.environ | {"BN_DATA": "", "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"} | environment
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run([f"{tools}/snakemake", *arguments], cwd=folder, env=environment, **streams)
+    environment = ENVIRONMENT | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"} | environment
+    return subprocess.run([f"{tools}/snakemake", *arguments], cwd=folder, env=environment, **STREAMS)
 
 
 def again(folder: Path, *arguments: str, **environment: str) -> set[str]:
@@ -347,8 +347,9 @@ def test_what_ends_make_ends_all(tmp_path, number, whole_group):
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     install(tmp_path, python=PYTHON, snakemake=WAITING)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(["make", "book"], cwd=tmp_path, start_new_session=True, **streams) as running:
+    with subprocess.Popen(
+        ["make", "book"], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, **STREAMS
+    ) as running:
         started = tmp_path / "started"
         while not (started.exists() and started.read_text()):
             assert running.poll() is None

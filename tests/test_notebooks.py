@@ -137,7 +137,7 @@ wrong = pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("stepz", 5, "unknown parameter 'stepz'; this notebook's parameters are "),
-        ("steps", -5, "steps must be a whole number at least 1, but it is -5"),
+        ("steps", -5, "steps must be a whole number from 1 to 1,000,000,000, but it is -5"),
     ],
 )
 

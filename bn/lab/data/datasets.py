@@ -8,9 +8,7 @@ Every data set is split once and for all: settings are chosen on `validation`, r
 """
 
 import hashlib
-import os
 import stat
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +40,7 @@ def resolve(name: str) -> str:
     if paths.data() != paths.ROOT / "data":
         advice = "it is the data folder that BN_DATA names. Correct the setting, or run `make data`."
         found(paths.data(), advice, stat.S_ISDIR)
-    return "mnist" if _mnist_is_there() else "digits"
+    return paths.digits()
 
 
 def load(name: str) -> Data:
@@ -121,7 +119,7 @@ def _array(name: str) -> torch.Tensor:
 
 def _verified(name: str) -> bytes:
     """A file of MNIST that is the published one."""
-    path, (size, digest) = _raw(name), MNIST_FILES[name]
+    path, (size, digest) = paths.mnist() / name, MNIST_FILES[name]
     advice = (
         "a file of MNIST is expected there. "
         "Run `make data`, or point BN_DATA at the folder that holds MNIST/raw, or use dataset=digits."
@@ -138,23 +136,8 @@ def _verified(name: str) -> bytes:
     return content
 
 
-def _mnist_is_there() -> bool:
-    """Whether a file of MNIST is there, or what may hide one; what is wrong with it, `load` says."""
-    raw = _raw()
-    try:
-        return not MNIST_FILES.keys().isdisjoint(os.listdir(raw))
-    except FileNotFoundError:
-        return raw.is_symlink() or raw.parent.is_symlink()
-    except OSError:
-        return True
-
-
 def _enlarged(x: torch.Tensor) -> torch.Tensor:
     """Digits (n, 8, 8) in shades from 0 to 16 as 28×28 images, (n, 28, 28) bool."""
     images = (x / 16.0)[:, None]
     images = torch.nn.functional.interpolate(images, size=(28, 28), mode="bilinear", align_corners=False)
     return images[:, 0] > _INK
-
-
-def _raw(*names: str) -> Path:
-    return paths.data().joinpath("MNIST", "raw", *names)

@@ -137,8 +137,11 @@ def provenance(record: dict, language: str) -> dict:
         full |= {_("threads"): p["threads"], _("measured for, s"): p["measuring_seconds"]}
     full[_("versions")] = ", ".join(f"{name} {version}" for name, version in versions.items())
     full[_("digest of the training code")] = p["code"]
-    if carried := [same for code in p["code"].split(", ") if (same := records.carried(code))]:
-        full[_("the same code today")] = ", ".join("{now} ({commit})".format(**same) for same in carried)
+    for entry in filter(None, map(records.carried, p["code"].split(", "))):
+        today = (
+            _("the same code today") if entry["bytes"] else _("today's code, with other rounding and random numbers")
+        )
+        full[today] = ", ".join(filter(None, [full.get(today), "{now} ({commit})".format(**entry)]))
     if "data_sha256" in p:
         full[_("SHA-256 of the data")] = p["data_sha256"]
     full = {name: numbers.isolated(value) for name, value in full.items()}

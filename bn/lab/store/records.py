@@ -85,7 +85,8 @@ def deciding(experiment: str) -> dict | None:
 def carried(code: str) -> dict | None:
     """What book/records/carried.yml says of the digest of earlier code that computes the same as today's, if it does.
 
-    `now`: today's digest; `commit`: the change between the two; `why`: how it is known that both compute the same.
+    `now`: today's digest; `commit`: the change between the two; `bytes`: whether both compute the same to the last
+    byte, or the same but for rounding and random numbers; `why`: how that is known.
     """
     path = paths.RECORDS / "carried.yml"
     return (yaml.safe_load(path.read_text("utf-8")) or {}).get(code) if path.exists() else None

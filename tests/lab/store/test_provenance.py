@@ -177,9 +177,14 @@ def test_what_is_not_known_is_said_in_the_language_of_the_page(language):
 
 
 def test_the_strip_says_of_each_digest_which_code_is_the_same_today(tmp_path, monkeypatch):
-    entries = {name: {"now": f"now-{name}", "commit": f"commit-{name}", "why": "it is"} for name in ("a", "c")}
+    entries = {
+        name: {"now": f"now-{name}", "commit": f"commit-{name}", "bytes": name != "d", "why": "it is"}
+        for name in ("a", "c", "d")
+    }
     (tmp_path / "carried.yml").write_text(yaml.safe_dump(entries))
     monkeypatch.setattr(paths, "RECORDS", tmp_path)
     today = {code: strip(code=code)[1].get("the same code today") for code in ("a", "b", "a, b", "a, b, c")}
     of_a, of_c = "now-a (commit-a)", "now-c (commit-c)"
     assert today == {"a": of_a, "b": None, "a, b": of_a, "a, b, c": f"{of_a}, {of_c}"}
+    other = "today's code, with other rounding and random numbers"
+    assert strip(code="d")[1][other] == "now-d (commit-d)" and other not in strip(code="a")[1]

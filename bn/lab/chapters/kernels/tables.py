@@ -54,7 +54,7 @@ def _target(judged: Verdict, language: str) -> list[str]:
     value = NONE if math.isnan(estimate.value) else number(estimate.value)
     verdict = speech.verdict(judged.verdict, language)
     if judged.rule_changed:
-        verdict = Markup("{} <em>{}</em>").format(verdict, _("the rule changed after this run"))
+        verdict = Markup("{} <em>{}</em>").format(verdict, _("the rule or its estimator changed after this run"))
     return [_(judged.claim.claim), number(line.limit), value, number(estimate.n), verdict]
 
 

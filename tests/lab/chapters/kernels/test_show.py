@@ -23,7 +23,7 @@ def test_a_target_whose_rule_changed_is_marked(synthetic):
     record = synthetic()
     assert "the rule changed" not in tables.targets(record, "en").data
     record["rules"]["kernel-graph"] = None
-    assert tables.targets(record, "en").data.count("<em>the rule changed after this run</em>") == 1
+    assert tables.targets(record, "en").data.count("<em>the rule or its estimator changed after this run</em>") == 1
 
 
 def test_markup_of_a_record_is_escaped(synthetic):

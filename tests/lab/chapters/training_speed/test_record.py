@@ -38,7 +38,7 @@ def measured(fresh_runs, monkeypatch):
         calls.append(recipe)
         return {"ratio": len(calls)}
 
-    monkeypatch.setattr(speed, "_measured", measure)
+    monkeypatch.setattr(speed, "measured", measure)
     return calls
 
 
@@ -61,6 +61,6 @@ def test_the_speed_is_another_of_another_network_on_another_device_and_by_other_
 
 
 def test_a_measured_speed_has_its_ratio_and_range():
-    found = speed._measured(BASE, runs.data_of(BASE), "cpu")
+    found = speed.measured(BASE, runs.data_of(BASE), "cpu")
     assert set(found) == {"steps_per_second", "images_per_second", "eager_steps_per_second", "ratio", "range"}
     assert 0 < found["range"][0] <= found["ratio"] <= found["range"][1] and found["steps_per_second"] > 0
