@@ -86,15 +86,17 @@ def in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: st
                     bar.update(sum(done) - bar.n)
                 for future in ended:
                     future.result()
-    except BrokenProcessPool as error:
-        pool.shutdown()  # waits for the thread that ends the others: two that ask for an exit status do not both get it
-        raise RunError(_how_they_ended(workers)) from error.__cause__
-    except BaseException:
+                # The pool watches a process from its next answer on, and that of another may be hours away.
+                if connection.wait([process.sentinel for process in workers], 0):
+                    raise BrokenProcessPool
+    except BaseException as error:
         for process in workers:
             process.terminate()
+        pool.shutdown(cancel_futures=True)  # its thread is done: two that ask for an exit status do not both get it
+        if isinstance(error, BrokenProcessPool):
+            raise RunError(_how_they_ended(workers)) from error.__cause__
         raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    pool.shutdown()
 
 
 def _how_they_ended(workers: Iterable) -> str:

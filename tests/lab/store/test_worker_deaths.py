@@ -52,12 +52,16 @@ def raise_unreadable(job: int, report) -> None:
         ("left in peace", "ended without a word (exit status 0)"),
     ],
 )
-@pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_how_a_process_ended_is_said_whatever_becomes_of_the_others(fresh_runs, monkeypatch, job, how, jobs):
-    monkeypatch.setenv("BN_CORES", str(jobs))
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1)])
+def test_how_a_process_ended_is_said_at_once_whatever_the_others_are_at(
+    fresh_runs, monkeypatch, job, how, before, after
+):
+    monkeypatch.setenv("BN_CORES", str(before + 1 + after))
     monkeypatch.setattr(workers, "MEMORY", 1)
+    jobs, begun = [*["wait"] * before, job, *["wait"] * after], time.monotonic()
     with pytest.raises(RunError) as caught:
-        workers.in_processes(end, [job, "wait", "wait"][:jobs], [1] * jobs, "ending")
+        workers.in_processes(end, jobs, [1] * len(jobs), "ending")
+    assert time.monotonic() - begun < 60, "it was noticed only when another had done its work"
     expected = f"A training process {how}. Run the same command again: it goes on from the last checkpoint."
     assert str(caught.value) == expected
     assert not multiprocessing.active_children()
