@@ -63,16 +63,16 @@ def products() -> Callable[[], None]:
     """The matrix products of one step, forward and backward, and nothing else: no trainer on one core is faster."""
     widths = (FEATURES, *HIDDEN, CLASSES)
     u, g, result = ([torch.randn(BATCH, d) for d in widths] for _ in range(3))
-    weights = [torch.randn(outputs, inputs) for inputs, outputs in pairwise(widths)]
+    weights = [torch.randn(inputs, outputs) for inputs, outputs in pairwise(widths)]
     moves = [torch.empty_like(W) for W in weights]
 
     def advance() -> None:
         for layer, W in enumerate(weights):
-            torch.mm(u[layer], W.mT, out=result[layer + 1])
+            torch.mm(u[layer], W, out=result[layer + 1])
         for layer, W in reversed(list(enumerate(weights))):
-            torch.mm(g[layer + 1].mT, u[layer], out=moves[layer])
+            torch.mm(u[layer].mT, g[layer + 1], out=moves[layer])
             if layer:  # nobody needs the gradient of the images
-                torch.mm(g[layer + 1], W, out=result[layer])
+                torch.mm(g[layer + 1], W.mT, out=result[layer])
 
     return advance
 
