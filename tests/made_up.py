@@ -11,7 +11,7 @@ import pytest
 
 from bn.lab import registry
 from bn.lab.judge import verdicts
-from bn.lab.store import claims, records
+from bn.lab.store import claims, provenance, records
 from bn.lab.train import predictions, recipes, runs
 from bn.lab.train.settings import Recipe
 
@@ -66,6 +66,12 @@ def finished(results: dict) -> dict:
     return about | {"rules": claims.rule_digests(), "provenance": provenance} | results
 
 
+def at(commit: str, monkeypatch) -> None:
+    """From here on what is measured begins from this commit."""
+    source = {"version": "0", "commit": commit, "dirty": False}
+    monkeypatch.setattr(provenance, "source", lambda: source)
+
+
 def judged(record: dict, scale="cpu", own_size=False) -> dict:
     """The record with what a verdict needs to know of it."""
     return {"scale": scale, "papers_own_size": own_size, "rules": claims.rule_digests()} | record
@@ -96,9 +102,10 @@ def record(name: str) -> dict:
 
     def predict(pairs, crops, title):
         noise = {pair: rng.random((50, 10)) + (0.2 if crops == 1 else 0.4) * np.eye(10)[y] for pair in pairs}
-        return {pair: (p / p.sum(1, keepdims=True)).astype(np.float32) for pair, p in noise.items()}
+        shares = {pair: (p / p.sum(1, keepdims=True)).astype(np.float32) for pair, p in noise.items()}
+        return {pair: {"probabilities": p, "meta": {}} for pair, p in shares.items()}
 
-    def finish(experiment, spec, metas, results):
+    def finish(experiment, spec, metas, results, computed=()):
         assert experiment == name and all(meta["parameters"] == 3 for meta in metas)
         return json.loads(json.dumps(judged(results, spec.scale, spec.papers_own_size)))
 
@@ -107,7 +114,7 @@ def record(name: str) -> dict:
         patch.setattr(predictions, "predictions", predict)
         patch.setattr(predictions, "test_images", lambda recipe: SimpleNamespace(y=SimpleNamespace(numpy=lambda: y)))
         of_speed = importlib.import_module("bn.lab.chapters.training_speed.record")
-        patch.setattr(of_speed, "throughput", lambda base: {})
+        patch.setattr(of_speed, "throughput", lambda base: {"measured": {}, "meta": {}})
         patch.setattr(records, "finish", finish)
         experiment = registry.experiment(name)
         return experiment.record(experiment.spec(scale="cpu", dataset="digits"))

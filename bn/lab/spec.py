@@ -50,6 +50,7 @@ class Spec:
     steps: int | None = None
 
     def __post_init__(self) -> None:
+        self._lists_as_tuples()
         one_of("scale", self.scale, SCALES)
         one_of("language", self.language, LANGUAGES)
         one_of("dataset", self.dataset, ("auto", *dict.fromkeys(dataset for _, dataset in self.sizes)))
@@ -84,12 +85,16 @@ class Spec:
             )
         # From the namespace, not from the cells: nbval runs them without a history, so that `In` is empty.
         values = {name: namespace[name] for name in allowed if name in namespace}
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        return cls(**values)
 
     @property
     def size(self):
         """The scale's own amounts, before `seeds` and `steps` replace them."""
         return self.sizes[self.scale, self.dataset]
+
+    def _lists_as_tuples(self) -> None:
+        """A notebook and a script may say `seeds = [0, 1]`; what is frozen holds no list."""
+        self._set(**{name: tuple(value) for name, value in vars(self).items() if isinstance(value, list)})
 
     def _set(self, **values) -> None:
         for name, value in values.items():

@@ -77,12 +77,16 @@ def closure(roots: tuple[str, ...], sources: Mapping[str, str], kernels: bool) -
     found, waiting = {}, list(roots)
     while waiting:
         name = waiting.pop()
-        if name in found or name not in sources or name.startswith(_APART) or (name == _KERNELS and not kernels):
+        if name in found or name not in sources or _apart(name) or (name == _KERNELS and not kernels):
             continue
         module = _parsed(sources[name])
         found[name] = _sha256(module.logic)
         waiting += [imported.module for imported in module.imports(name, sources)]
     return found
+
+
+def _apart(name: str) -> bool:
+    return any(name == other or name.startswith(f"{other}.") for other in _APART)
 
 
 def definitions(module: str, table: str, key: str, sources: Mapping[str, str]) -> dict[str, str]:
@@ -108,7 +112,7 @@ def definitions(module: str, table: str, key: str, sources: Mapping[str, str]) -
     add(module, f"{table}[{key}]", _parsed(sources[module]).entry(table, key))
     while waiting:
         place, name = waiting.pop()
-        if f"{place}.{name}" in found or place.startswith(_APART):
+        if f"{place}.{name}" in found or _apart(place):
             continue
         add(place, name, _parsed(sources[place]).bound.get(name, []))
         for _, target, attribute in _parsed(sources[place]).imports(place, sources, name):
@@ -164,14 +168,15 @@ class _Module:
         for node in self._imported:
             origin = _absolute(name, node, sources) if isinstance(node, ast.ImportFrom) else None
             for alias in node.names:
-                here, whole = alias.asname or alias.name, f"{origin}.{alias.name}" if origin else alias.name
-                if bound not in (None, here):
-                    continue
+                whole = f"{origin}.{alias.name}" if origin else alias.name
                 if whole in sources:
-                    found.append(Import(here, whole, None))
+                    found.append(Import(alias.asname or alias.name, whole, None))
                 elif origin in sources:
-                    found.append(Import(here, origin, alias.name))
-        return found
+                    found.append(Import(alias.asname or alias.name, origin, alias.name))
+                package = alias.name.partition(".")[0]
+                if not (origin or alias.asname) and package in sources:  # `import a.b` binds a
+                    found.append(Import(package, package, None))
+        return [one for one in found if bound in (None, one.bound)]
 
 
 def _absolute(name: str, node: ast.ImportFrom, sources: Mapping[str, str]) -> str:

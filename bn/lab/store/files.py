@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 @contextmanager
 def whole_or_not(path: Path) -> Iterator[BinaryIO]:
     """Open a file that gets its name when all of it is written: `write_atomically`, for what is written in parts."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.part")  # two machines may share a folder
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:

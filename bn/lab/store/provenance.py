@@ -19,16 +19,17 @@ _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # they name the rep
 def source() -> dict:
     """Which version of this repository: its number, its commit, and whether files were changed, None where unknown.
 
-    Where the files travel without git, the environment variable BN_COMMIT names the commit that they are of.
+    New files count where they may be code or rules. Where the files travel without git, to a machine that is lent, the
+    environment variable BN_COMMIT names the commit that they are of, unchanged.
     """
-    if told := os.environ.get("BN_COMMIT"):
-        return {"version": bn.__version__, "commit": told, "dirty": False}
     unknown = {"version": bn.__version__, "commit": UNKNOWN, "dirty": None}
     folder = Path(bn.__file__).resolve().parents[1]
     if Path(_git(folder, "rev-parse", "--show-toplevel") or os.devnull).resolve() != folder:
-        return unknown
+        told = os.environ.get("BN_COMMIT")
+        return unknown | {"commit": told, "dirty": False} if told else unknown
     commit, changes = _git(folder, "rev-parse", "--short=10", "HEAD"), _git(folder, "status", "--porcelain", "-uno")
-    return unknown if None in (commit, changes) else unknown | {"commit": commit, "dirty": bool(changes)}
+    new = _git(folder, "status", "--porcelain", "--", "bn", "book/claims")
+    return unknown if None in (commit, changes, new) else unknown | {"commit": commit, "dirty": bool(changes or new)}
 
 
 def origin() -> dict:
@@ -52,8 +53,13 @@ def meta(origin: dict, checksum: str, code: str, seconds: float, device: str = "
         "training_seconds": round(seconds, 1),
         "device": device_name(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "finished": now(),
     } | more
+
+
+def now() -> str:
+    """The time in UTC, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
 
 
 def device_name(device: str) -> str:
@@ -70,6 +76,7 @@ def device_name(device: str) -> str:
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git says of the repository that a folder is in; None where it says nothing."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"  # a question must not be in the way of somebody's commit
     try:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()

@@ -50,6 +50,7 @@ def _sha256(record: dict) -> str:
 def write(record: dict) -> Path:
     """Write a record to runs/records, under a name that says its question, and return its file."""
     path = run_record(record["experiment"], record["scale"], record["dataset"], record["asked"])
+    files.clear_parts(path)
     files.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     return path
 
@@ -112,8 +113,8 @@ def _provenance(experiment: str, spec: Spec, metas: Sequence[dict], computed: Se
         **source((*metas, *computed)),
         "code": ", ".join(sorted({meta["code"] for meta in (*metas, *computed)})),
         "data_sha256": metas[0]["data_sha256"],
-        "devices": sorted({meta["device"] for meta in metas}),
-        "versions": metas[0]["versions"],
+        "devices": sorted({meta["device"] for meta in (*metas, *computed)}),
+        "versions": _versions([meta["versions"] for meta in (*metas, *computed)]),
         "compiled": sorted({meta["compiled"] for meta in metas}),
         "seeds": list(spec.seeds),
         "runs": len(metas),
@@ -132,6 +133,12 @@ def source(metas: Sequence[dict]) -> dict:
         "commit": ", ".join(sorted({found["commit"] for found in sources})),
         "dirty": True if True in changed else None if None in changed else False,
     }
+
+
+def _versions(found: Sequence[dict]) -> dict[str, str]:
+    """Of each library the versions, several where runs were made before an update and after it."""
+    names = dict.fromkeys(name for versions in found for name in versions)
+    return {name: ", ".join(sorted({v[name] for v in found if name in v})) for name in names}
 
 
 def _core_seconds(metas: Sequence[dict]) -> float:

@@ -82,8 +82,8 @@ def in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: st
         with tqdm(total=sum(steps), desc=title, unit=unit, unit_scale=True, mininterval=1) as bar:
             while waiting:
                 ended, waiting = wait(waiting, _LOOK, FIRST_EXCEPTION)
-                if sum(done) > bar.n:
-                    bar.update(sum(done) - bar.n)
+                if (steps_done := sum(done[:])) > bar.n:
+                    bar.update(steps_done - bar.n)
                 for future in ended:
                     future.result()
                 # The pool watches a process from its next answer on, and that of another may be hours away.

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from bn.lab import paper
 from bn.lab.data.disk import DataError
 from bn.lab.spec import ParameterError, one_of, whole
-from bn.lab.store import claims, files
+from bn.lab.store import cache, claims, files
 from bn.lab.store.files import RunError
 from bn.lab.train import recipes, runs
 from bn.lab.train.loop import TrainingError
@@ -51,7 +51,7 @@ def networks(base: Recipe) -> dict[str, Recipe]:
 
 def expect_finished(spec: ImageSpec, pairs: Iterable[tuple[Recipe, int]]) -> None:
     """Raise RunError with the commands for those runs that are missing."""
-    missing = [pair for pair in dict.fromkeys(pairs) if not runs.run_file(*pair).exists()]
+    missing = [pair for pair in dict.fromkeys(pairs) if cache.present(runs.run_file(*pair)) is None]
     if not missing:
         return
     names = {recipe: name for name, recipe in networks(spec.base(spec.learning_rate)).items()}
@@ -145,7 +145,7 @@ def _group() -> Iterator[int]:
 def _train(name: str, pair: tuple[Recipe, int], synchronized: bool, first: bool) -> None:
     """Train a network; where this is the first process, with a progress bar and a sentence about the finished run."""
     path, recipe = runs.run_file(*pair), pair[0]
-    before = "" if not path.exists() else "It was finished before, and nothing is trained. "
+    before = "" if cache.present(path) is None else "It was finished before, and nothing is trained. "
     with tqdm(total=recipe.steps, desc=name, unit="step", unit_scale=True, mininterval=1, disable=not first) as bar:
         runs.train(runs.job(pair), _progress(bar), synchronized)
     if first:

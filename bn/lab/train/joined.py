@@ -1,4 +1,4 @@
-"""The network of Figure 5 as a CPU trains it faster: small layers side by side as one, slow ones by convolutions.
+"""The network of Figure 5 with its small layers side by side as one and slow ones as convolutions, to train faster.
 
 >>> net = join(Inception(classes=10, width=1 / 16, size=8))
 >>> net(torch.randn(2, 3, 8, 8)).shape
@@ -17,13 +17,20 @@ from bn.layers import BatchNorm2d, become
 
 
 def join(net: Inception) -> Inception:
-    """Replace the network's modules and its slow layers, in place; a module with BN of each activation stays."""
+    """Replace the network's modules and its slow layers, in place; a module with BN of each activation stays.
+
+    The same network on each device, so that their runs can be held against each other. Raises ValueError for a layer
+    with options that `Inception` does not use.
+    """
     for name, row in net.rows.named_children():
         if isinstance(row, InceptionModule) and not any(isinstance(layer, nn.BatchNorm1d) for layer in row.modules()):
             setattr(net.rows, name, _JoinedModule(row))
     for layer in net.modules():
         if type(layer) in _FASTER:
-            become(layer, _FASTER[type(layer)])
+            faster, options = _FASTER[type(layer)]
+            if any(getattr(layer, name) != value for name, value in options.items()):
+                raise ValueError(f"{layer} cannot be joined: its options must be {options}")
+            become(layer, faster)
     return net
 
 
@@ -55,8 +62,8 @@ class _JoinedModule(nn.Module):
         if self.widths[0]:
             parts.insert(0, one)
         pooled = self.pool(proj if self.swapped else x)
-        if self.swapped or self.proj:
-            return self.outer(torch.cat([*parts, self.proj(pooled) if self.proj else pooled], 1))
+        if self.swapped or self.proj is not None:
+            return self.outer(torch.cat([*parts, pooled if self.proj is None else self.proj(pooled)], 1))
         return torch.cat([self.outer(torch.cat(parts, 1)), pooled], 1)
 
 
@@ -105,4 +112,7 @@ class _AveragePool(nn.AvgPool2d):
         return F.conv2d(x, ones, groups=x.shape[1], **where) / number
 
 
-_FASTER = {nn.LocalResponseNorm: _ResponseNorm, nn.AvgPool2d: _AveragePool}  # torch's layers to ours
+_FASTER = {  # torch's layers to ours, and the options that these have
+    nn.LocalResponseNorm: (_ResponseNorm, {"beta": 0.75}),
+    nn.AvgPool2d: (_AveragePool, {"count_include_pad": False, "ceil_mode": False, "divisor_override": None}),
+}

@@ -31,7 +31,8 @@ CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _NET = "net/"  # before the names of weights among the results
-BLOCK = 8  # steps whose images are read and changed together: at few pixels that costs as much as those of one
+BLOCK = 8  # steps whose images are read and changed together: at few pixels that costs as much as those of one step,
+SMALL = 32  # pixels of a side; larger images are changed step by step, for eight times the memory would be felt
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -211,8 +212,8 @@ class ImageTrainer:
         self.net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
     def about(self, k: int = 0) -> dict:
-        """What is kept beside it: how many parameters, and how many processes trained it."""
-        return {"parameters": sum(p.numel() for p in self.net.parameters()), "processes": self.ranks}
+        """What is kept beside it: how many parameters."""
+        return {"parameters": sum(p.numel() for p in self.net.parameters())}
 
 
 class Batches:
@@ -231,7 +232,7 @@ class Batches:
         self.per_epoch = len(self._epoch(0))
         self._generator = torch.Generator(device)
         self._reader, self._next = None, (-1, None)
-        self._block = (-1,)
+        self.block, self._block = BLOCK if recipe.pixels <= SMALL else 1, (-1,)
         if device.type == "cuda":
             if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
                 self.x = self.x.to(device)
@@ -240,10 +241,10 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
-        block, k = divmod(step, BLOCK)
+        block, k = divmod(step, self.block)
         if block != self._block[0]:
             x, y = self._read(block) if self._reader is None else self._read_ahead(block)
-            self._block = block, self.augmented(x, block).chunk(BLOCK), y.chunk(BLOCK)
+            self._block = block, self.augmented(x, block).chunk(self.block), y.chunk(self.block)
         _, x, y = self._block
         return x[k], y[k]
 
@@ -253,7 +254,7 @@ class Batches:
         return self._epoch(epoch)[k][self.rank :: self.ranks]
 
     def _read(self, block: int) -> tuple[Tensor, Tensor]:
-        i = torch.cat([self.indices(step) for step in range(BLOCK * block, BLOCK * (block + 1))])
+        i = torch.cat([self.indices(step) for step in range(self.block * block, self.block * (block + 1))])
         x = self.x[i.to(self.x.device)]
         if self._reader is not None:
             x = x.pin_memory()

@@ -38,7 +38,7 @@ class Trainer:
         stds = tuple(setting.weight_std for setting in settings)
         self.net = SigmoidMLP(self.setting.network == "bn", self.seeds, stds).to(device)
         self.rates = torch.tensor([setting.learning_rate for setting in settings], device=self.device)
-        self.step, self.seconds, self.log = 0, 0.0, {}
+        self.step, self.seconds, self.log, self._population = 0, 0.0, {}, {}
         self._epoch, self._order = -1, None
         self._networks = self._views(self.net)
         self.compiled = self.setting.steps >= COMPILE_FROM and self._compiles()
@@ -85,8 +85,11 @@ class Trainer:
         while self.step < self.setting.steps:
             start = time.perf_counter()
             self.advance()
+            due = self.step % self.setting.every == 0 or self.step == self.setting.steps
+            if due and self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)  # what it still has to do is training
             self.seconds += time.perf_counter() - start
-            if self.step % self.setting.every == 0 or self.step == self.setting.steps:
+            if due:
                 self._evaluate(after_evaluation)
             else:  # who goes on from a step at which an evaluation is due would leave it out
                 after_step()
@@ -125,6 +128,8 @@ class Trainer:
     @torch.no_grad()
     def population_accuracy(self) -> np.ndarray:
         """Test accuracy (R,) with Algorithm 2's statistics: plain averages over one epoch of mini-batches."""
+        if not self.net.norms:
+            return self.measure()["test"]  # there are no statistics
         trained, self.net = self.net, copy.deepcopy(self.net)
         for k in range(len(self.train.y) // self.setting.batch):
             for norm in self.net.norms:
@@ -163,7 +168,9 @@ class Trainer:
         - Of the last layer's inputs: `percentiles` (E, 5, 100), `pooled` (E, 5), `mean` and `std` (E, 100).
         - `finite` (E,): whether all weights were; `population` (): final test accuracy with Algorithm 2's statistics.
         """
-        return self.curves(k) | {"population": self.population_accuracy()[k]}
+        if self.step not in self._population:  # once for all replicas: it is an epoch
+            self._population = {self.step: self.population_accuracy()}
+        return self.curves(k) | {"population": self._population[self.step][k]}
 
     def about(self, k: int) -> dict:
         """Nothing is kept beside what is kept of every run."""

@@ -1,8 +1,9 @@
 """The life of a run: trained once, kept with its curves and weights, gone on with after a kill.
 
 A run is a `Setting` of section 4.1 or a `Recipe` of section 4.2, with a seed. It is one file in `runs/`, whose name is
-a digest of the setting, the seed, the pixels and the code that trains; while it trains, its checkpoint has the same
-name. What is finished is read, what was interrupted goes on from its checkpoint, what is damaged is trained again.
+a digest of the setting, the seed, the pixels, the code that trains and whether a GPU does; while it trains, its
+checkpoint has the same name. What is finished is read, what was interrupted goes on from its checkpoint, what is
+damaged is trained again.
 
 On a CPU each run trains alone, in one thread: its bytes depend on nothing else that is asked for. On a GPU small
 networks of one shape train together, as one step costs as much for many of them as for one.
@@ -67,6 +68,12 @@ class Job(NamedTuple):
     origin: dict
 
 
+CHANGED = (
+    "The code was changed between the start of the process that asks for this and that of the one that does it: "
+    "start again; in a notebook, restart the kernel."
+)
+
+
 def run(wanted: Iterable[Run], title: str = "training") -> dict[Run, dict]:
     """Finished runs of the wanted settings and seeds, training those that are missing.
 
@@ -88,7 +95,7 @@ def groups(missing: Iterable[Run], device: str) -> list[list[Run]]:
     """Runs that train at once: on a GPU small networks that are alike but for seed, rate and initial weights."""
     alike: dict[object, list[Run]] = {}
     for setting, seed in missing:
-        shared = (setting, seed) if device == "cpu" or isinstance(setting, Recipe) else setting.shape
+        shared = (setting, seed) if device == "cpu" or isinstance(setting, Recipe) else setting.alike
         alike.setdefault(shared, []).append((setting, seed))
     return list(alike.values())
 
@@ -105,33 +112,39 @@ def train(job: Job, report: Callable[[int], None] = lambda steps: None, synchron
     of the process that asked.
     """
     if any(run_file(*pair).name != path.name for pair, path in job.wanted.items()):
-        raise RunError(
-            "The code was changed between the start of the process that asks for this training and that of the one "
-            "that trains: start again; in a notebook, restart the kernel."
-        )
+        raise RunError(CHANGED)
+    made_by = code_digest(next(iter(job.wanted))[0])  # now: what is loaded trains on, whatever happens to the files
     with workers.lock(*(path.stem for path in job.wanted.values())) if _first() else nullcontext():
         done = 0
         for group, states in _resumed(job):
-            _train(group, states, job, lambda steps, before=done: report(before + steps), synchronized)
+            _train(group, states, job, made_by, lambda steps, before=done: report(before + steps), synchronized)
             done += sum(setting.steps for setting, _ in group)
 
 
 def _resumed(job: Job) -> Iterator[tuple[list[Run], list[dict]]]:
-    """The runs that are missing, those that stopped at one step together, with their states."""
+    """The runs that are missing, those that stopped at one step and were begun alike together, with their states."""
     missing = _of_the_first([pair for pair, path in job.wanted.items() if _first() and not cache.present(path)])
-    stopped: dict[int, list[tuple[Run, dict]]] = {}
+    stopped: dict[tuple, list[tuple[Run, dict]]] = {}
     for pair in missing:
         state = _of_the_first(_checkpoint(job.wanted[pair])) or {}
-        stopped.setdefault(state.get("step", 0), []).append((pair, state))
+        stopped.setdefault((state.get("step", 0), *state.get("made_as", {}).values()), []).append((pair, state))
     for pairs in stopped.values():
         yield [pair for pair, _ in pairs], [state for _, state in pairs]
 
 
-def _train(group: list[Run], states: list[dict], job: Job, report: Callable[[int], None], synchronized: bool) -> None:
+def _train(
+    group: list[Run],
+    states: list[dict],
+    job: Job,
+    made_by: str,
+    report: Callable[[int], None],
+    synchronized: bool,
+) -> None:
     trainer = trainer_of(group, synchronized)
-    if all(states) and _goes_on(trainer, states[0]):
+    restored = all(states) and _goes_on(trainer, states[0], synchronized)
+    if restored:
         trainer.restore(states)
-    origins = [state.get("origin", job.origin) for state in states]
+    origins = [state["origin"] for state in states] if restored else [job.origin] * len(group)
     saved = time.monotonic()
 
     def save(seconds: float) -> None:
@@ -140,7 +153,7 @@ def _train(group: list[Run], states: list[dict], job: Job, report: Callable[[int
         # After a divergence no more: who goes on from before it finds it at the same step again.
         if _first() and time.monotonic() - saved >= seconds and trainer.finite():
             for k, pair in enumerate(group):
-                state = trainer.state(k) | {"compiled": trainer.compiled, "origin": origins[k]}
+                state = trainer.state(k) | {"origin": origins[k], "made_as": _made_as(trainer, synchronized)}
                 files.save(_checkpoint_file(job.wanted[pair]), state)
             saved = time.monotonic()
 
@@ -156,39 +169,57 @@ def _train(group: list[Run], states: list[dict], job: Job, report: Callable[[int
     trainer.run(after_evaluation, after_step)
     if _first():
         for k, pair in enumerate(group):
-            meta = _meta(trainer, k, pair, origins[k]) | {"trained_together": len(group), "synchronized": synchronized}
+            meta = _meta(trainer, k, pair, origins[k], made_by)
+            meta |= {"trained_together": len(group)} | _made_as(trainer, synchronized)
             files.write_arrays(job.wanted[pair], trainer.results(k), meta)
             _checkpoint_file(job.wanted[pair]).unlink(missing_ok=True)
 
 
-def _goes_on(trainer: Trainer, state: dict) -> bool:
-    """Whether a state can be gone on with as it was begun; else the run begins again, rather than be of two kinds."""
-    if state["compiled"] and not trainer.compiled:
+def _made_as(trainer: Trainer, synchronized: bool) -> dict:
+    """What a training is from its first step to its last; one that changed on the way would be of two kinds."""
+    processes = dist.get_world_size() if _grouped() else 1
+    return {"compiled": trainer.compiled, "processes": processes, "synchronized": synchronized}
+
+
+def _goes_on(trainer: Trainer, state: dict, synchronized: bool) -> bool:
+    """Whether a state can be gone on with here as it was begun. Raises RunError where the command is another."""
+    then = state["made_as"]
+    if then["compiled"] and not trainer.compiled:
         print("A training that was begun with torch.compile begins again: it does not work here.", flush=True)
         return False
-    trainer.compiled = state["compiled"]
+    trainer.compiled = then["compiled"]
+    for name, value in _made_as(trainer, synchronized).items():
+        if then[name] != value:
+            raise RunError(
+                f"The training was begun with {name} {then[name]}, and here it is {value}: give the same command "
+                f"again, or delete its checkpoint in {paths.runs() / 'checkpoints'}."
+            )
     return True
 
 
-def _meta(trainer: Trainer, k: int, pair: Run, origin: dict) -> dict:
+def _meta(trainer: Trainer, k: int, pair: Run, origin: dict, made_by: str) -> dict:
     """Where a run came from."""
     setting, seed = pair
-    device, checksum = trainer.device.type, data_of(setting).checksum
-    asked = {"setting": asdict(setting), "seed": seed, "compiled": trainer.compiled}
-    return provenance.meta(origin, checksum, code_digest(setting), trainer.seconds, device, **asked, **trainer.about(k))
+    asked = {"setting": asdict(setting), "seed": seed}
+    checksum = data_of(setting).checksum
+    return provenance.meta(origin, checksum, made_by, trainer.seconds, trainer.device.type, **asked, **trainer.about(k))
 
 
 # ---- A group of processes ------------------------------------------------------------------------
 
 
+def _grouped() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _first() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return not _grouped() or dist.get_rank() == 0
 
 
 def _of_the_first(found: object) -> object:
     """What the first process of a group found: later ones may look when it has already written."""
     told = [found]
-    if dist.is_initialized():
+    if _grouped():
         dist.broadcast_object_list(told)
     return told[0]
 
@@ -198,7 +229,7 @@ def _of_the_first(found: object) -> object:
 
 def run_file(setting: Setting | Recipe, seed: int) -> Path:
     """The file of a run, whether it is there yet or not. Raises RunError, DataError."""
-    key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting)])
+    key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting), workers.device()])
     return paths.runs() / setting.dataset / f"{setting.name}-seed{seed}-{key}.npz"
 
 

@@ -21,7 +21,7 @@ class Setting:
         return self.network
 
     @property
-    def shape(self) -> "Setting":
+    def alike(self) -> "Setting":
         """The same for all settings whose networks may train at once."""
         return replace(self, learning_rate=0, weight_std=0)
 

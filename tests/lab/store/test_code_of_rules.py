@@ -13,6 +13,7 @@ HERE = "bn.lab.chapters.made_up.estimates"
 SMALL = {
     HERE: '''"""Estimates."""
 from functools import partial
+import bn.lab.judge.apart
 from bn.lab import judge
 from bn.lab.judge import named, statistics, statistics as figures
 from bn.lab.judge.statistics import spread as width
@@ -46,6 +47,7 @@ ESTIMATES = {
     "fifth": same,
     "sixth": lambda record: Tool().use(record),
     "seventh": seventh,
+    "eighth": lambda record: bn.lab.judge.apart.alone(record),
     **{},
 }
 ''',
@@ -61,10 +63,11 @@ def largest(values): return _largest(values)
 def _largest(values): return max(values)
 def unused(values): return files.digest(values)
 """,
-    "bn.lab.store": "",
+    "bn.lab.judge.apart": "def alone(record): return 5",
+    **dict.fromkeys(("bn", "bn.lab", "bn.lab.store"), ""),
     "bn.lab.store.files": "def digest(value): return 1",
 }
-KEYS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
+KEYS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
 def digests(texts: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -92,6 +95,7 @@ def digests(texts: dict[str, str]) -> dict[str, dict[str, str]]:
         ("bn.lab.judge.statistics", "files.digest(values)", "3", {"seventh"}),  # which hands on the module whole
         ("bn.lab.judge.more", "return record", "return 3", {"fourth"}),  # by way of another module
         ("bn.lab.judge.named", "return {}", "return []", {"sixth"}),  # a module that is asked of a package
+        ("bn.lab.judge.apart", "return 5", "return 6", {"eighth"}),  # asked for by its whole name
         ("bn.lab.store.files", "return 1", "return 2", set()),  # what keeps decides nothing
     ],
 )
@@ -102,9 +106,9 @@ def test_a_digest_changes_with_what_its_estimator_needs_and_with_nothing_else(mo
 
 
 def test_what_has_no_estimator_of_its_own_has_the_digest_of_none():
-    none = code.definitions(HERE, "ESTIMATES", "eighth", SMALL)
+    none = code.definitions(HERE, "ESTIMATES", "ninth", SMALL)
     assert code.definitions("bn.lab.chapters.other.estimates", "ESTIMATES", "first", SMALL) == {}
-    assert list(none) == [f"{HERE}.ESTIMATES[eighth]"] and none not in digests(SMALL).values()
+    assert list(none) == [f"{HERE}.ESTIMATES[ninth]"] and none not in digests(SMALL).values()
 
 
 # ---- Those of the book ---------------------------------------------------------------------------

@@ -116,6 +116,14 @@ def test_a_commit_travels_with_files_that_left_their_repository(project, monkeyp
     assert provenance.source() == UNKNOWN
 
 
+def test_a_commit_that_was_left_in_the_environment_speaks_for_no_repository(project, monkeypatch):
+    first = commit(project)
+    monkeypatch.setenv("BN_COMMIT", "5e94e3e1a2")
+    assert (provenance.source()["commit"], provenance.source()["dirty"]) == (first, False)
+    (project / "bn" / "new_chapter.py").touch()
+    assert provenance.source()["dirty"] is True  # it may be what runs
+
+
 # ---- What is kept of a training ------------------------------------------------------------------
 
 

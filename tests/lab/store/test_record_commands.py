@@ -84,6 +84,7 @@ def test_the_command_of_a_record_asks_its_question(experiment, smoke_records):
 def test_the_command_of_a_record_of_the_book_asks_its_question(path):
     record = records.read(path)
     if record["experiment"] == "kernels":  # measured without a notebook
-        assert record["provenance"]["command"] == "python -m bn.lab.chapters.kernels --scale gpu"
+        quick = " --quick" if record["asked"]["quick"] else ""
+        assert record["provenance"]["command"] == f"python -m bn.lab.chapters.kernels --scale gpu{quick}"
     else:
         check(record)

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 
@@ -12,9 +13,10 @@ from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
 from bn.lab.chapters.algorithm.spec import Algorithm
 from bn.lab.chapters.inception import counts
+from bn.lab.chapters.training_speed import throughput
 from bn.lab.data import datasets
 from bn.lab.store import claims, code, files, records
-from bn.lab.train import loop, replicas
+from bn.lab.train import loop, predictions, replicas
 from bn.lab.train.specs import ImageSpec
 
 PROVENANCE = {
@@ -37,8 +39,11 @@ def written(runs: Path) -> list[Path]:
 def code_of(experiment: str) -> set[str]:
     """The digests of the code that makes a record here: of the trainer, and of what is computed without one."""
     trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
-    without = {"algorithm": {code.digest(identities.__name__, kernels=True)}}.get(experiment, set())
-    return {code.digest((counts if experiment == "inception" else trainer).__name__)} | without
+    found = {code.digest((counts if experiment == "inception" else trainer).__name__)}
+    if experiment == "algorithm":
+        found |= {code.digest(identities.__name__, kernels=True)}
+    without = {"ensemble": predictions, "training_speed": throughput}.get(experiment)
+    return found | ({code.digest(without.__name__)} if without else set())
 
 
 # ---- What a record holds -------------------------------------------------------------------------
@@ -216,7 +221,7 @@ def test_the_record_of_the_largest_scale_decides(tmp_path, monkeypatch):
 def test_the_commit_is_that_at_the_beginning_of_each_run_and_not_that_of_the_writing(fresh_runs, monkeypatch):
     told = {}
     for commit, seeds in (("aaaaaaaaaa", (0,)), ("bbbbbbbbbb", (0,)), ("cccccccccc", (0, 1))):
-        monkeypatch.setenv("BN_COMMIT", commit)
+        made_up.at(commit, monkeypatch)
         told[commit] = algorithm(seeds=seeds)["provenance"]["commit"]
     assert list(told.values()) == ["aaaaaaaaaa", "aaaaaaaaaa", "aaaaaaaaaa, cccccccccc"]
 
@@ -250,14 +255,20 @@ def test_one_run_of_changed_or_of_unknown_files_is_said_of_the_record(dirty, mer
     assert records.source(metas[::-1]) == {"version": "0.1", "commit": commits, "dirty": merged}
 
 
-def test_what_was_computed_counts_for_code_rules_and_commit_but_is_no_training(fresh_runs):
+def test_what_was_computed_counts_for_all_but_is_no_training(fresh_runs):
     rules = claims.rule_digests()
-    other = meta("b", code="c2", rules=rules | {"alg1-transform": "another"}, device="another", training_seconds=99.0)
+    other = meta("b", code="c2", rules=rules | {"alg1-transform": "another"}, device="a TPU", training_seconds=99.0)
     record = finish(meta(), meta(trained_together=5, device="a GPU"), computed=[other])
     p = record["provenance"]
     assert (p["commit"], p["code"]) == ("a, b", "c1, c2")
-    assert (p["devices"], p["runs"], p["training_seconds"]) == (["a CPU", "a GPU"], 2, 12)
+    assert (p["devices"], p["runs"], p["training_seconds"]) == (["a CPU", "a GPU", "a TPU"], 2, 12)
     assert record["rules"] == rules | {"alg1-transform": None}
+
+
+def test_libraries_that_were_updated_between_two_runs_are_said_with_both_versions(fresh_runs):
+    metas = [meta(versions={"python": "3.12", "torch": version}) for version in ("2.9", "2.8")]
+    p = finish(*metas, computed=[meta(versions={"python": "3.12", "numpy": "2.4"})])["provenance"]
+    assert p["versions"] == {"python": "3.12", "torch": "2.8, 2.9", "numpy": "2.4"}
 
 
 def test_a_rule_that_a_run_did_not_know_is_none_of_the_record(fresh_runs):

@@ -9,9 +9,10 @@ from test_architecture import sources
 from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
 from bn.lab.chapters.inception import counts
+from bn.lab.chapters.training_speed import throughput
 from bn.lab.judge import verdicts
 from bn.lab.store import claims, code, files, records
-from bn.lab.train import loop, replicas
+from bn.lab.train import loop, predictions, replicas
 from bn.lab.train.specs import ImageSpec
 
 COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
@@ -23,6 +24,7 @@ each_record = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{pat
 def today(experiment: str) -> set[str]:
     """The digests of the code that makes such a record today, on a CPU or a GPU."""
     roots = {"algorithm": [[identities.__name__]], "inception": [[counts.__name__]], OF_SPEED: [MEASURING]}
+    roots |= {"ensemble": [[predictions.__name__]], "training_speed": [[throughput.__name__]]}
     trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
     found, house = set(), sources()
     for modules in [[trainer.__name__], *roots.get(experiment, [])]:

@@ -94,7 +94,7 @@ def test_a_faster_layer_is_torchs(layer):
     x = (3 * torch.randn(2, 7, 9, 8, dtype=torch.float64)).requires_grad_()
     dy = torch.randn_like(layer(x))
     expected = layer(x), *torch.autograd.grad(layer(x), x, dy)
-    become(layer, _FASTER[type(layer)])
+    become(layer, _FASTER[type(layer)][0])
     found = layer(x), *torch.autograd.grad(layer(x), x, dy)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
@@ -104,6 +104,14 @@ def test_sums_of_the_response_norm_are_not_of_bfloat16():
     x = torch.randn(2, 8, 4, 4)
     layer = nn.LocalResponseNorm(5)
     expected = layer(x)
-    become(layer, _FASTER[nn.LocalResponseNorm])
+    become(layer, _FASTER[nn.LocalResponseNorm][0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(layer(x), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("layer", [nn.LocalResponseNorm(5, beta=0.5), nn.AvgPool2d(3, 1, 1)], ids=str)
+def test_a_layer_with_other_options_is_refused(layer):
+    net = network({"batch_norm": False})
+    net.rows.conv1.append(layer)
+    with pytest.raises(ValueError, match="cannot be joined"):
+        join(net)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bn.lab.data import augment
-from bn.lab.store import workers
+from bn.lab.store import provenance, workers
+from bn.lab.store.files import RunError
 from bn.lab.train import predictions, recipes, runs
 
 SIZE = recipes.ImageSize(steps=8, seeds=1, pixels=8, width=1 / 32, modules=("3c", "5b"), watched=40)
@@ -33,7 +34,7 @@ def asked(fresh_runs, monkeypatch):
 
 def test_predictions_are_class_probabilities_averaged_over_crops_and_kept(asked):
     run = runs.run([PAIR])[PAIR]
-    one, ten = (predictions.predictions([PAIR, PAIR], crops)[PAIR] for crops in (1, 10))
+    one, ten = (predictions.predictions([PAIR, PAIR], crops)[PAIR]["probabilities"] for crops in (1, 10))
     trainer, x = runs.trainer_of([PAIR]), predictions.test_images(MEMBER).x
     trainer.load_weights(run)
     np.testing.assert_array_equal(one, trainer.probabilities(x))
@@ -45,26 +46,28 @@ def test_predictions_are_class_probabilities_averaged_over_crops_and_kept(asked)
     for found in (one, ten):
         assert found.shape == (40, 10) and found.dtype == np.float32 and (found >= 0).all()
         np.testing.assert_allclose(found.sum(1), 1, rtol=0, atol=1e-6)
-    assert asked[1:] == [(PAIR, 1), (PAIR, 10)]
-    np.testing.assert_array_equal(predictions.predictions([PAIR], 10)[PAIR], ten)
+    assert [(job.pair, job.crops) for job in asked[1:]] == [(PAIR, 1), (PAIR, 10)]
+    again = predictions.predictions([PAIR], 10)[PAIR]
+    np.testing.assert_array_equal(again["probabilities"], ten)
+    assert again["meta"]["code"] == predictions.code_digest() and again["meta"]["crops"] == 10
     assert len(asked) == 3
 
 
 def test_a_diverged_network_predicts_nothing(asked):
     runs.run([(WILD, 1), PAIR])
-    predicted = predictions.predictions([(WILD, 1), PAIR], 1)
+    predicted = {pair: kept["probabilities"] for pair, kept in predictions.predictions([(WILD, 1), PAIR], 1).items()}
     assert np.isnan(predicted[WILD, 1]).all() and np.isfinite(predicted[PAIR]).all()
 
 
 def test_damaged_predictions_and_damaged_weights_are_made_again(asked, fresh_runs, capsys):
     runs.run([PAIR])
-    first = predictions.predictions([PAIR], 1)[PAIR]
+    first = predictions.predictions([PAIR], 1)[PAIR]["probabilities"]
     (kept,) = fresh_runs.glob("digits/*crops*.npz")
     for path in (kept, runs.run_file(*PAIR)):
         content = bytearray(path.read_bytes())
         content[len(content) // 3] ^= 16
         path.write_bytes(content)
-    np.testing.assert_array_equal(predictions.predictions([PAIR], 1)[PAIR], first)
+    np.testing.assert_array_equal(predictions.predictions([PAIR], 1)[PAIR]["probabilities"], first)
     said = capsys.readouterr().out
     assert f"{kept} is damaged" in said and f"{runs.run_file(*PAIR)} is damaged" in said
 
@@ -73,7 +76,10 @@ def test_predictions_tell_how_many_views_of_images_they_have_done(fresh_runs, mo
     runs.train(runs.job(PAIR))
     monkeypatch.setattr(predictions, "CHUNK", 15)
     done = []
-    predictions.predict((PAIR, 10), done.append)
+    path = predictions._file(PAIR, 10)
+    predictions.predict(predictions.Job(PAIR, 10, path, provenance.origin()), done.append)
     assert done == [75, 150, 200]
+    with pytest.raises(RunError, match=r"The code was changed .* restart the kernel"):
+        predictions.predict(predictions.Job(PAIR, 10, path.with_name("of another code.npz"), provenance.origin()))
     assert [predictions.views_of("digits", crops) for crops in (1, 10, 144)] == [1, 5, 72]
     assert [predictions.views_of("tiny-imagenet", crops) for crops in (1, 10, 144)] == [1, 10, 144]

@@ -160,6 +160,19 @@ def test_population_accuracy_is_algorithm_2(tiny, monkeypatch):
     assert all(torch.equal(a, norm.running_var) for a, norm in zip(moving, trainer.net.norms, strict=True))
 
 
+@NETWORKS
+def test_an_epoch_of_statistics_is_for_all_replicas_at_once_and_for_plain_networks_none(network, tiny, monkeypatch):
+    trainer, epochs = trained(replace(SETTING, network=network), tiny), []
+    population = trainer.population_accuracy
+    monkeypatch.setattr(trainer, "population_accuracy", lambda: epochs.append(1) or population())
+    if network == "plain":
+        monkeypatch.setattr(trainer, "batch", None)  # a call would fail
+    found = [trainer.results(k)["population"] for k in range(2)]
+    assert len(epochs) == 1
+    if network == "plain":
+        assert found == [trainer.curves(k)["test"][-1] for k in range(2)]
+
+
 # ---- Stopping, and what must not happen ----------------------------------------------------------
 
 

@@ -291,11 +291,47 @@ def test_a_training_begun_with_torch_compile_begins_again_where_that_does_not_wo
     with pytest.raises(Stop):
         train(pair, report=killed_at(6))
     state = files.load(checkpoint(pair))
-    assert state["compiled"] is False
-    files.save(checkpoint(pair), state | {"compiled": True})
+    assert state["made_as"]["compiled"] is False
+    earlier = {"source": {"version": "0", "commit": "earlier", "dirty": False}, "rules": {}}
+    changed = {"made_as": state["made_as"] | {"compiled": True}, "origin": earlier}
+    files.save(checkpoint(pair), state | changed)
     train(pair, report=steps.append)
     assert steps[0] == 0 and "begins again" in capsys.readouterr().out
-    assert finished(pair)["meta"]["compiled"] is False
+    meta = finished(pair)["meta"]
+    assert meta["compiled"] is False and (meta["source"], meta["rules"]) == tuple(provenance.origin().values())
+
+
+def test_a_training_is_not_gone_on_with_by_another_command(fresh_runs, monkeypatch):
+    """Of one process or of eight, with joined statistics or without: one that changed would be of two kinds."""
+    pair = (MEMBER, 1)
+    monkeypatch.setattr(runs, "SAVE_EVERY", 0)
+    with pytest.raises(Stop):
+        train(pair, report=killed_at(6))
+    state = files.load(checkpoint(pair))
+    for name, value in (("processes", 8), ("synchronized", True)):
+        files.save(checkpoint(pair), state | {"made_as": state["made_as"] | {name: value}})
+        with pytest.raises(RunError, match=rf"begun with {name} {value}, and here it is .*give the same command"):
+            train(pair)
+    files.save(checkpoint(pair), state)
+    train(pair)
+    assert finished(pair)["meta"]["processes"] == 1
+
+
+@each_kind
+def test_code_that_changes_while_it_trains_does_not_lose_the_run(setting, fresh_runs, monkeypatch):
+    """What was loaded trains on, and is filed under the code that it is."""
+    job, then = runs.job((setting, 0)), runs.code_digest(setting)
+
+    def edited(*roots, kernels):
+        raise RunError("the code was changed")
+
+    def edit(step):
+        monkeypatch.setattr(code, "digest", edited)
+
+    runs.train(job, edit)
+    monkeypatch.undo()
+    (path,) = job.wanted.values()
+    assert files.read_arrays(path)["meta"]["code"] == then
 
 
 # ---- The name of its file ------------------------------------------------------------------------
@@ -342,6 +378,12 @@ def test_a_worker_with_other_code_than_its_parent_s_files_nothing(setting, fresh
     with pytest.raises(RunError, match=r"The code was changed .* restart the kernel"):
         runs.train(job)
     assert not list(fresh_runs.rglob("*.npz"))
+
+
+def test_a_run_of_a_gpu_is_another_than_that_of_a_cpu(any_data, monkeypatch):
+    on_cpu = [runs.run_file(setting, 0) for setting in (DIGITS, INCEPTION)]
+    monkeypatch.setattr(workers, "device", lambda: "cuda")
+    assert not set(on_cpu) & {runs.run_file(setting, 0) for setting in (DIGITS, INCEPTION)}
 
 
 def test_the_kernels_are_part_of_what_a_run_on_a_gpu_is_valid_for(any_data, monkeypatch):

@@ -32,6 +32,7 @@ class Activations(DigitSpec):
     unit: int | None = None
 
     def __post_init__(self) -> None:
+        self._lists_as_tuples()
         one_of("scale", self.scale, SCALES)
         number("learning_rate", self.learning_rate, *RATE)
         number("weight_std", self.weight_std, *STD)

@@ -9,6 +9,7 @@ import numpy as np
 from bn.lab import paper
 from bn.lab.store import records
 from bn.lab.train import predictions, recipes, sweep
+from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import ImageSpec
 
 
@@ -23,7 +24,7 @@ def record(spec: ImageSpec) -> dict:
     for crops in (1, spec.size.crops):
         count = predictions.views_of(spec.dataset, crops)
         predicted[count] = predictions.predictions(pairs, crops, f"{count} crops")
-        by_seed = [[predicted[count][recipe, seed] for recipe in members.values()] for seed in spec.seeds]
+        by_seed = [[_of(predicted[count], recipe, seed) for recipe in members.values()] for seed in spec.seeds]
         by_crops[str(count)] = [_member_errors(probabilities, y) for probabilities in by_seed]
     results = {
         "members": {name: asdict(recipe) for name, recipe in members.items()},
@@ -32,9 +33,15 @@ def record(spec: ImageSpec) -> dict:
         "errors": by_crops,
         "images": len(y),
         "sweep": rates,
-        "measured": arithmetic(predicted[1].values()),
+        "measured": arithmetic(kept["probabilities"] for kept in predicted[1].values()),
     }
-    return records.finish("ensemble", spec, [run["meta"] for run in trained.values()], results)
+    metas = [run["meta"] for run in trained.values()]
+    computed = [kept["meta"] for found in predicted.values() for kept in found.values()]
+    return records.finish("ensemble", spec, metas, results, computed)
+
+
+def _of(predicted: dict, recipe: Recipe, seed: int) -> np.ndarray:
+    return predicted[recipe, seed]["probabilities"]
 
 
 def _member_errors(probabilities: Iterable[np.ndarray], y: np.ndarray) -> dict:

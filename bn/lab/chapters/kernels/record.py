@@ -85,19 +85,22 @@ def run(work: Work, minutes: float | None = None, report: Callable[[str], None] 
 
 def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
     """One part, kept at once; one that breaks the device is kept as not run."""
-    start, origin = time.monotonic(), provenance.origin()
+    broken = []
 
-    def keep(result: dict) -> dict:
-        finished = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        files.write_json(path, origin | {"result": result, "seconds": time.monotonic() - start, "finished": finished})
-        return files.read_json(path)
+    def make() -> dict:
+        start, origin = time.monotonic(), provenance.origin()
+        try:
+            result = part()
+        except BrokenDevice as error:
+            broken.append(error)
+            result = {"not_run": str(error)[:200]}
+        return origin | {"result": result, "seconds": time.monotonic() - start, "finished": provenance.now()}
 
-    try:
-        return keep(part())
-    except BrokenDevice as error:
-        keep({"not_run": str(error)[:200]})
-        sentence = f"{name}: {error}. What is measured is kept; the same command goes on after it."
-        raise BrokenDevice(sentence) from None
+    kept = cache.once(path, make)
+    if broken:
+        sentence = f"{name}: {broken[0]}. What is measured is kept; the same command goes on after it."
+        raise BrokenDevice(sentence)
+    return kept
 
 
 def _about(device: str) -> dict:

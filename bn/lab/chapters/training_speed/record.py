@@ -17,8 +17,10 @@ def record(spec: ImageSpec) -> dict:
     parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
     trained |= sweep.trained(spec, sweep.pairs(spec, *parts.values()), "Figures 2 and 3")
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
-    results |= {"sweep": rates, "measured": arithmetic(), "throughput": throughput(base)}
-    return records.finish("training_speed", spec, [run["meta"] for run in trained.values()], results)
+    speed = throughput(base)
+    results |= {"sweep": rates, "measured": arithmetic(), "throughput": speed["measured"]}
+    metas = [run["meta"] for run in trained.values()]
+    return records.finish("training_speed", spec, metas, results, computed=[speed["meta"]])
 
 
 def arithmetic() -> dict[str, dict[str, list[float]]]:

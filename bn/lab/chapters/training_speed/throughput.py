@@ -22,7 +22,7 @@ _WARM = {"cpu": BLOCK, "cuda": 40}  # before the first round, so that compiling 
 
 
 def throughput(base: Recipe) -> dict[str, dict]:
-    """Of `inception` and of `bn_x5`: steps and images a second, and the ratio to the eager loop's, median and range.
+    """`measured`, of `inception` and of `bn_x5`, and `meta`.
 
     Measured once for a device and kept, so that a second language shows the same numbers.
     """
@@ -32,7 +32,10 @@ def throughput(base: Recipe) -> dict[str, dict]:
 
     def make() -> dict:
         networks, data = {"inception": base, "bn_x5": recipes.bn_x5(base)}, runs.data_of(base)
-        return {name: measured(recipe, data, device) for name, recipe in networks.items()}
+        origin, begun = provenance.origin(), time.perf_counter()
+        found = {name: measured(recipe, data, device) for name, recipe in networks.items()}
+        meta = provenance.meta(origin, data.checksum, made_by, time.perf_counter() - begun, device)
+        return {"measured": found, "meta": meta}
 
     return cache.once(paths.runs() / base.dataset / f"throughput-{key}.json", make)
 

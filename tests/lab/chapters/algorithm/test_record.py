@@ -1,5 +1,6 @@
 """The record of notebook 01: what is measured without a training is kept like any run."""
 
+import made_up
 import pytest
 
 from bn.lab.chapters.algorithm import EXPERIMENT, identities
@@ -41,9 +42,9 @@ def test_damaged_identities_are_measured_again(measured, fresh_runs, capsys):
 
 
 def test_the_identities_have_the_code_of_the_kernels_and_the_commit_of_their_own_time(measured, monkeypatch):
-    monkeypatch.setenv("BN_COMMIT", "aaaaaaaaaa")
+    made_up.at("aaaaaaaaaa", monkeypatch)
     asked(m=4)
-    monkeypatch.setenv("BN_COMMIT", "bbbbbbbbbb")
+    made_up.at("bbbbbbbbbb", monkeypatch)
     found = asked(m=5)["provenance"]  # the network is that of the first
     assert found["commit"] == "aaaaaaaaaa, bbbbbbbbbb" and found["runs"] == 2
     assert code.digest(identities.__name__, kernels=True) in found["code"].split(", ")

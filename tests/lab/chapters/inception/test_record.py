@@ -1,5 +1,6 @@
 """The record of notebook 07: the steps of its narrow networks are kept like any run."""
 
+import made_up
 import pytest
 
 from bn.lab.chapters.inception import EXPERIMENT, counts
@@ -42,9 +43,9 @@ def test_damaged_trials_are_made_again(tried, fresh_runs, capsys):
 
 
 def test_a_record_says_where_its_trials_come_from(tried, monkeypatch):
-    monkeypatch.setenv("BN_COMMIT", "aaaaaaaaaa")
+    made_up.at("aaaaaaaaaa", monkeypatch)
     asked()
-    monkeypatch.setenv("BN_COMMIT", "bbbbbbbbbb")
+    made_up.at("bbbbbbbbbb", monkeypatch)
     found = asked()["provenance"]
     assert (found["commit"], found["runs"], found["seeds"]) == ("aaaaaaaaaa", 2, [3])
     assert found["code"] == code.digest(counts.__name__)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up as networks
 import pytest
 import torch
 
@@ -95,13 +96,13 @@ def test_where_the_parts_were_measured_is_their_own_origin(fresh_runs, monkeypat
     """The commit of the time of writing says nothing of them."""
 
     def measure(case, device, scale):
-        monkeypatch.setenv("BN_COMMIT", "0000000002")
+        networks.at("0000000002", monkeypatch)
         return made_up(case, device, scale)
 
     monkeypatch.setattr(kernel_measure, "measure", measure)
-    monkeypatch.setenv("BN_COMMIT", "0000000001")
+    networks.at("0000000001", monkeypatch)
     run(SMOKE, report=silent)
-    monkeypatch.setenv("BN_COMMIT", "0000000003")
+    networks.at("0000000003", monkeypatch)
     found = run(SMOKE, report=silent)["provenance"]
     assert (found["commit"], found["dirty"]) == ("0000000001, 0000000002", False)
 
