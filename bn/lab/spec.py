@@ -143,7 +143,7 @@ def batch(config: Mapping[str, object]) -> tuple[dict, str]:
 
     Raises ParameterError. Whether a data set and a scale go together is for each notebook to say.
     """
-    if unknown := sorted(config.keys() - SETTINGS.keys()):
+    if unknown := sorted(config.keys() - SETTINGS.keys(), key=str):
         raise ParameterError(
             f"unknown setting {', '.join(map(repr, unknown))}; the settings of the batch are {', '.join(SETTINGS)}"
         )

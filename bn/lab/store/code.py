@@ -32,7 +32,7 @@ def _sources() -> dict[str, str]:
         parts = path.relative_to(_ROOT.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         status = path.stat()
-        found[name] = _text(path, status.st_mtime_ns, status.st_size, status.st_ino)
+        found[name] = _text(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
     return found
 
 

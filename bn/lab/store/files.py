@@ -67,6 +67,17 @@ def whole_or_not(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def expect_folder(folder: Path) -> None:
+    """Make a folder for what is kept, if it is not there. Raises RunError where it is none that can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK | os.X_OK) else "it may not be written"
+    except OSError as error:
+        problem = error.strerror
+    if problem:
+        raise RunError(f"{folder} cannot hold what is kept ({problem}): point BN_RUNS at a folder that can be written.")
+
+
 def clear_parts(path: Path) -> None:
     """Take away what kills have left of a file that was being written; the caller holds its lock."""
     for part in path.parent.glob(f"{path.name}.*.part"):
@@ -140,7 +151,9 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> object:
     """What `write_json` wrote. Raises Damaged."""
-    return json.loads(read_sealed(path))
+    content = read_sealed(path)
+    with _as_expected(path):
+        return json.loads(content)
 
 
 def save(path: Path, state: dict) -> None:
@@ -152,7 +165,9 @@ def save(path: Path, state: dict) -> None:
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict:
     """What `save` wrote, on a device. A file that holds anything else runs no code. Raises Damaged."""
-    return torch.load(io.BytesIO(read_sealed(path)), map_location=device, weights_only=True)
+    content = read_sealed(path)
+    with _as_expected(path):
+        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None:
@@ -164,9 +179,21 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: dict) -> No
 
 def read_arrays(path: Path) -> dict:
     """What `write_arrays` wrote: arrays by name, and `meta`, a dict. Raises Damaged."""
-    with np.load(io.BytesIO(read_sealed(path))) as file:
+    content = read_sealed(path)
+    with _as_expected(path), np.load(io.BytesIO(content)) as file:
         arrays = {name: file[name] for name in file.files}
-    return arrays | {"meta": json.loads(str(arrays["meta"]))}
+        return arrays | {"meta": json.loads(str(arrays["meta"]))}
+
+
+@contextmanager
+def _as_expected(path: Path) -> Iterator[None]:
+    """A file that is whole and holds something else is no more use than a damaged one."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Damaged(f"{path} does not hold what is expected ({type(error).__name__}).") from None
 
 
 def digest(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ import bn
 from bn.lab.store import claims
 
 UNKNOWN = "unknown"  # the commit of files that are in no repository, or in another one's
-_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # they name the repository whose hook runs this
+# They name the repository whose hook runs this.
+_OF_A_HOOK = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"}
 
 
 def source() -> dict:
@@ -25,8 +27,10 @@ def source() -> dict:
     unknown = {"version": bn.__version__, "commit": UNKNOWN, "dirty": None}
     folder = Path(bn.__file__).resolve().parents[1]
     if Path(_git(folder, "rev-parse", "--show-toplevel") or os.devnull).resolve() != folder:
-        told = os.environ.get("BN_COMMIT")
-        return unknown | {"commit": told, "dirty": False} if told else unknown
+        told = os.environ.get("BN_COMMIT", "")
+        return unknown | {"commit": told, "dirty": False} if re.fullmatch("[0-9a-f]{7,40}", told) else unknown
+    if _git(folder, "ls-files", "--error-unmatch", "--", "bn/__init__.py") is None:
+        return unknown  # another repository, into whose folder these files were copied
     commit, changes = _git(folder, "rev-parse", "--short=10", "HEAD"), _git(folder, "status", "--porcelain", "-uno")
     new = _git(folder, "status", "--porcelain", "--", "bn", "book/claims")
     return unknown if None in (commit, changes, new) else unknown | {"commit": commit, "dirty": bool(changes or new)}

@@ -80,7 +80,13 @@ def read(path: Path) -> dict:
 def deciding(experiment: str) -> dict | None:
     """The record that decides the claims of an experiment: the committed one of the largest scale, if there is any."""
     candidates = [paths.RECORDS / experiment / f"{scale}.json" for scale in reversed(SCALES) if scale != "smoke"]
-    return next((read(path) for path in candidates if path.exists()), None)
+    path = next((path for path in candidates if path.exists()), None)
+    if path is None:
+        return None
+    record = read(path)
+    if (record["experiment"], record["scale"]) != (experiment, path.stem):
+        raise RecordError(f"{path} holds the record of {record['experiment']} at scale {record['scale']}")
+    return record
 
 
 def carried(code: str) -> dict | None:
@@ -90,7 +96,11 @@ def carried(code: str) -> dict | None:
     byte, or the same but for rounding and random numbers; `why`: how that is known.
     """
     path = paths.RECORDS / "carried.yml"
-    return (yaml.safe_load(path.read_text("utf-8")) or {}).get(code) if path.exists() else None
+    try:
+        entry = (yaml.safe_load(path.read_text("utf-8")) or {}).get(code) if path.exists() else None
+        return entry and {name: entry[name] for name in ("now", "commit", "bytes", "why")}
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
+        raise RecordError(f"{path} is not in order: {type(error).__name__}: {error}") from None
 
 
 def numbers(values) -> list[float | None]:

@@ -23,10 +23,11 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from bn.lab import paths
-from bn.lab.store.files import RunError
+from bn.lab.store.files import RunError, expect_folder
 
 A_GPU = 2  # processes that share a GPU
 MEMORY = 1.5e9  # bytes for a process: torch, a copy of MNIST or of small images, and a network
+_TURN = threading.Lock()
 _LOOK = 0.2  # seconds between two looks at the workers: the bar lags by at most as much
 
 
@@ -44,7 +45,7 @@ def processes() -> int:
 
 def _cores() -> int:
     told = os.environ.get("BN_CORES")
-    if told is None:
+    if not told:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not told.isdecimal() or int(told) < 1:
         raise RunError(f"BN_CORES must be a whole number above 0, but it is {told!r}")
@@ -64,8 +65,13 @@ def in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: st
 
     `work` is a function of a module, since another process must find it. `title` and `unit` are the progress bar's.
     What the first failure raised is raised here, with its traceback; RunError if a process was killed. Then the other
-    processes are ended.
+    processes are ended. Calls from several threads take turns.
     """
+    with _TURN:
+        _in_processes(work, jobs, steps, title, unit)
+
+
+def _in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str) -> None:
     context = multiprocessing.get_context("forkserver")
     # What takes seconds to import is imported once, and not by each worker.
     context.set_forkserver_preload([work.__module__, "sklearn.datasets", "sklearn.model_selection"])
@@ -161,7 +167,7 @@ def lock(*names: str) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    expect_folder(path.parent)
     held = FileLock(path)
     try:
         held.acquire(timeout=0)

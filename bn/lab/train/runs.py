@@ -69,8 +69,8 @@ class Job(NamedTuple):
 
 
 CHANGED = (
-    "The code was changed between the start of the process that asks for this and that of the one that does it: "
-    "start again; in a notebook, restart the kernel."
+    "The code or the data was changed between the start of the process that asks for this and that of the one that "
+    "does it: start again; in a notebook, restart the kernel."
 )
 
 
@@ -80,6 +80,7 @@ def run(wanted: Iterable[Run], title: str = "training") -> dict[Run, dict]:
     Each run is a dict of arrays, as its trainer's `results` says, and `meta`, a dict.
     Raises RunError, TrainingError, DataError.
     """
+    files.expect_folder(paths.runs())
     files_of = {pair: run_file(*pair) for pair in wanted}
 
     def train_all(missing: list[Run]) -> None:
@@ -88,7 +89,11 @@ def run(wanted: Iterable[Run], title: str = "training") -> dict[Run, dict]:
         steps = [sum(setting.steps for setting, _ in job.wanted) for job in jobs]
         workers.in_processes(train, jobs, steps, title)
 
-    return cache.finished(files_of, train_all)
+    finished = cache.finished(files_of, train_all)
+    for path in files_of.values():  # what a kill has left beside a run just after it was written
+        _checkpoint_file(path).unlink(missing_ok=True)
+        files.clear_parts(path)
+    return finished
 
 
 def groups(missing: Iterable[Run], device: str) -> list[list[Run]]:
@@ -122,12 +127,14 @@ def train(job: Job, report: Callable[[int], None] = lambda steps: None, synchron
 
 
 def _resumed(job: Job) -> Iterator[tuple[list[Run], list[dict]]]:
-    """The runs that are missing, those that stopped at one step and were begun alike together, with their states."""
+    """The runs that are missing, those that may train at once and stopped at one step together, with their states."""
     missing = _of_the_first([pair for pair, path in job.wanted.items() if _first() and not cache.present(path)])
     stopped: dict[tuple, list[tuple[Run, dict]]] = {}
-    for pair in missing:
-        state = _of_the_first(_checkpoint(job.wanted[pair])) or {}
-        stopped.setdefault((state.get("step", 0), *state.get("made_as", {}).values()), []).append((pair, state))
+    for k, group in enumerate(groups(missing, workers.device())):
+        for pair in group:
+            state = _of_the_first(_checkpoint(job.wanted[pair])) or {}
+            begun = k, state.get("step", 0), *state.get("made_as", {}).values()
+            stopped.setdefault(begun, []).append((pair, state))
     for pairs in stopped.values():
         yield [pair for pair, _ in pairs], [state for _, state in pairs]
 
@@ -243,7 +250,8 @@ def _checkpoint(path: Path) -> dict | None:
         return None
     files.clear_parts(path)
     files.clear_parts(_checkpoint_file(path))
-    return cache.present(_checkpoint_file(path), files.load)
+    state = cache.present(_checkpoint_file(path), files.load)
+    return state if state and {"step", "origin", "made_as"} <= set(state) else None  # else of an earlier laboratory
 
 
 def code_digest(setting: Setting | Recipe) -> str:

@@ -215,6 +215,34 @@ def test_the_record_of_the_largest_scale_decides(tmp_path, monkeypatch):
         assert (records.deciding("algorithm") or {}).get("scale") == decides
 
 
+def test_a_record_of_another_chapter_or_scale_decides_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    content = {
+        "experiment": "algorithm",
+        "scale": "cpu",
+        "dataset": "digits",
+        "asked": {},
+        "rules": {},
+        "provenance": {},
+    }
+    for name, scale in (("ensemble", "cpu"), ("algorithm", "paper")):
+        path = tmp_path / name / f"{scale}.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(records.sealed(content)), "utf-8")
+        with pytest.raises(records.RecordError, match=r"holds the record of algorithm at scale cpu") as caught:
+            records.deciding(name)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "3", "a: [", "a: 3", "a: {now: b}"])
+def test_what_is_carried_over_is_in_order_or_named(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    assert records.carried("a") is None
+    (tmp_path / "carried.yml").write_text(text)
+    with pytest.raises(records.RecordError, match=r"carried\.yml is not in order"):
+        records.carried("a")
+
+
 # ---- Where it comes from -------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_as_many_processes_as_the_cores_that_this_one_may_use(monkeypatch):
 
 
 @ON_CPU
-@pytest.mark.parametrize("told", ["0", "-1", "two", "1.5", "", " "])
+@pytest.mark.parametrize("told", ["0", "-1", "two", "1.5", " "])
 def test_a_wrong_number_of_cores_is_said_before_anything_starts(fresh_runs, monkeypatch, told):
     monkeypatch.setenv("BN_CORES", told)
     with pytest.raises(RunError, match=rf"^BN_CORES must be a whole number above 0, but it is '{told}'$"):
@@ -173,3 +174,17 @@ def test_who_comes_second_says_so_and_waits(fresh_runs):
         second = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True)
         assert second.stdout.readline() == "Another process is making the same (a.lock); waiting for it.\n"
     assert second.communicate(timeout=60)[0] == "MINE\n"
+
+
+def ask(name: str) -> None:
+    workers.in_processes(note, [f"{name}-{k}" for k in range(3)], [10] * 3, name)
+
+
+def test_two_threads_of_one_process_take_turns(fresh_runs):
+    main = sys.modules["__main__"]
+    threads = [threading.Thread(target=ask, args=[name]) for name in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(fresh_runs.glob("*.txt"))) == 6 and sys.modules["__main__"] is main

@@ -79,7 +79,7 @@ def test_predictions_tell_how_many_views_of_images_they_have_done(fresh_runs, mo
     path = predictions._file(PAIR, 10)
     predictions.predict(predictions.Job(PAIR, 10, path, provenance.origin()), done.append)
     assert done == [75, 150, 200]
-    with pytest.raises(RunError, match=r"The code was changed .* restart the kernel"):
+    with pytest.raises(RunError, match=r"The code or the data was changed .* restart the kernel"):
         predictions.predict(predictions.Job(PAIR, 10, path.with_name("of another code.npz"), provenance.origin()))
     assert [predictions.views_of("digits", crops) for crops in (1, 10, 144)] == [1, 5, 72]
     assert [predictions.views_of("tiny-imagenet", crops) for crops in (1, 10, 144)] == [1, 10, 144]

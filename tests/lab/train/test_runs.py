@@ -176,8 +176,9 @@ def test_the_bytes_of_a_run_depend_on_no_other(setting, tmp_path, monkeypatch):
 
 
 def test_those_that_stopped_at_one_step_go_on_together(fresh_runs, monkeypatch):
-    """As on a GPU: three replicas, one of them stopped earlier; each ends as if it had been alone, to rounding."""
-    wanted = [(PLAIN, seed) for seed in (0, 1, 2)]
+    """As on a GPU: three replicas, one of them stopped earlier; each ends as if it had been alone."""
+    wanted, alone = [(PLAIN, seed) for seed in (0, 1, 2)], runs.groups
+    monkeypatch.setattr(runs, "groups", lambda missing, device: alone(missing, "cuda"))
     monkeypatch.setattr(runs, "SAVE_EVERY", 0)
     for step, pairs in ((6, wanted[:1]), (22, wanted[1:])):
         with pytest.raises(Stop):
@@ -270,6 +271,42 @@ def test_another_run_s_file_under_its_name_is_damaged(setting, asked, capsys):
     runs.run_file(setting, 2).rename(runs.run_file(setting, 1))
     assert_same(runs.run([(setting, 1)])[setting, 1], first[setting, 1])
     assert "is damaged" in capsys.readouterr().out
+
+
+def test_what_a_kill_left_beside_a_finished_run_is_cleared(asked):
+    runs.run([(DIGITS, 1)])
+    left = [checkpoint((DIGITS, 1)), runs.run_file(DIGITS, 1).with_name(f"{runs.run_file(DIGITS, 1).name}.3.part")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    runs.run([(DIGITS, 1)])
+    assert len(asked) == 1 and not any(path.exists() for path in left)
+
+
+def test_a_checkpoint_of_an_earlier_laboratory_is_none(fresh_runs):
+    files.save(checkpoint((DIGITS, 1)), {"step": 10})
+    steps = []
+    train((DIGITS, 1), report=steps.append)
+    assert steps[0] == 0
+
+
+@each_kind
+def test_a_job_of_several_is_on_a_cpu_one_after_the_other(setting, fresh_runs):
+    wanted = [(setting, 0), (replace(setting, learning_rate=setting.learning_rate / 2), 1), (setting, 2)]
+    train(*wanted)
+    together = {pair: finished(pair) for pair in wanted}
+    for pair in wanted:
+        runs.run_file(*pair).unlink()
+        train(pair)
+        assert_same(finished(pair), together[pair])
+
+
+def test_a_folder_that_cannot_hold_runs_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("BN_RUNS", str(folder))
+        with pytest.raises(RunError, match=r"cannot hold what is kept .*point BN_RUNS at a folder"):
+            runs.run([(DIGITS, 0)])
 
 
 def test_what_a_kill_left_half_written_is_cleared(fresh_runs):
@@ -375,7 +412,7 @@ def test_so_do_the_seed_the_data_and_the_code(setting, any_data, monkeypatch):
 def test_a_worker_with_other_code_than_its_parent_s_files_nothing(setting, fresh_runs, monkeypatch):
     job = runs.job((setting, 0))
     monkeypatch.setattr(code, "digest", lambda *roots, kernels: "another")
-    with pytest.raises(RunError, match=r"The code was changed .* restart the kernel"):
+    with pytest.raises(RunError, match=r"The code or the data was changed .* restart the kernel"):
         runs.train(job)
     assert not list(fresh_runs.rglob("*.npz"))
 

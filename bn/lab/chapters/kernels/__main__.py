@@ -14,12 +14,12 @@ import torch
 
 from bn.lab import paths
 from bn.lab.chapters.kernels.estimates import judged_by
-from bn.lab.chapters.kernels.measure import BrokenDevice
 from bn.lab.chapters.kernels.record import Work, run, write
 from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.spec import ParameterError
 from bn.lab.store import claims
+from bn.lab.store.files import RunError
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         record = run(Work(options.scale, options.quick), options.minutes, lambda line: print(line, flush=True))
     except ParameterError as error:
         parser.exit(2, f"error: {error}\n")
-    except (BrokenDevice, claims.ClaimsError) as error:
+    except (RunError, claims.ClaimsError) as error:
         parser.exit(1, f"error: {error}\n")
     for claim in claims.of_chapter("kernels"):
         print(sentence(verdicts.judge(claim.id, record)))
