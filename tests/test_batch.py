@@ -347,9 +347,13 @@ def test_what_ends_make_ends_all(tmp_path, number, whole_group):
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     install(tmp_path, python=PYTHON, snakemake=WAITING)
-    with subprocess.Popen(
-        ["make", "book"], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, **STREAMS
-    ) as running:
+
+    def as_from_a_terminal() -> None:
+        """What is started in the background, as these tests may be, ignores Ctrl-C, and so would all below it."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    options = {"cwd": tmp_path, "env": ENVIRONMENT, "start_new_session": True, "preexec_fn": as_from_a_terminal}
+    with subprocess.Popen(["make", "book"], **options, **STREAMS) as running:
         started = tmp_path / "started"
         while not (started.exists() and started.read_text()):
             assert running.poll() is None

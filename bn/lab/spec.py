@@ -94,7 +94,8 @@ class Spec:
 
     def _lists_as_tuples(self) -> None:
         """A notebook and a script may say `seeds = [0, 1]`; what is frozen holds no list."""
-        self._set(**{name: tuple(value) for name, value in vars(self).items() if isinstance(value, list)})
+        listed = [field.name for field in fields(self) if "tuple" in str(field.type)]
+        self._set(**{name: tuple(getattr(self, name)) for name in listed if isinstance(getattr(self, name), list)})
 
     def _set(self, **values) -> None:
         for name, value in values.items():

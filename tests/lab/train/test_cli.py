@@ -383,6 +383,8 @@ def test_a_sentence_about_missing_runs_names_a_few_and_counts_the_others(here):
     lines = str(caught.value).splitlines()
     assert "(6)" in lines[0] and len(lines) == 5 and lines[-1].startswith("  and 3 more: ")
     for recipe, seed in pairs:
-        runs.run_file(recipe, seed).parent.mkdir(parents=True, exist_ok=True)
-        runs.run_file(recipe, seed).touch()
+        files.write_arrays(runs.run_file(recipe, seed), {}, {})
     cli.expect_finished(spec, pairs)
+    runs.run_file(*pairs[0]).write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"are missing \(1\)"):
+        cli.expect_finished(spec, pairs)
