@@ -49,7 +49,7 @@ def digest(*roots: str, kernels: bool = False) -> str:
 
     Raises RunError where one of them was changed after this process had started.
     """
-    return _digest(lambda sources: closure(roots, sources, kernels))
+    return _digest(_closure_at_start(roots, kernels), lambda sources: closure(roots, sources, kernels))
 
 
 def digest_of_entry(module: str, table: str, key: str) -> str:
@@ -57,12 +57,18 @@ def digest_of_entry(module: str, table: str, key: str) -> str:
 
     Of no entry where there is no such module, dict or key. Raises RunError.
     """
-    return _digest(lambda sources: definitions(module, table, key, sources))
+    then = definitions(module, table, key, _AT_START)
+    return _digest(then, lambda sources: definitions(module, table, key, sources))
 
 
-def _digest(of: Callable[[Mapping[str, str]], dict[str, str]]) -> str:
-    """Digest of what a function finds in the sources as they were at the start, and still are. Raises RunError."""
-    then, sources = of(_AT_START), _sources()
+@cache
+def _closure_at_start(roots: tuple[str, ...], kernels: bool) -> dict[str, str]:
+    return closure(roots, _AT_START, kernels)
+
+
+def _digest(then: dict[str, str], of: Callable[[Mapping[str, str]], dict[str, str]]) -> str:
+    """Digest of what was found in the sources at the start, and is still `of` them now. Raises RunError."""
+    sources = _sources()
     now = then if sources == _AT_START else of(sources)
     if changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
         raise RunError(
