@@ -111,7 +111,7 @@ def origin():  # after the names of the files are made, and before there is a wo
 provenance.origin = origin
 ask(runs.run, [(SETTINGS[{kind!r}], 0)])
 """)
-    assert line.startswith("REFUSED The code was changed between the start of the process that asks"), line
+    assert line.startswith("REFUSED The code or the data was changed between the start of the process that asks"), line
     assert results(fresh_runs) == []
 
 
