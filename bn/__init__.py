@@ -5,7 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from bn import functional, reference
 from bn.convert import convert, recompute_statistics, revert
 from bn.fold import fold
-from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
+from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bn.sync import SyncBatchNorm
 
 try:
     __version__ = version("bn")

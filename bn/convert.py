@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from bn.layers import TORCHS, BatchNorm1d, BatchNorm2d, BatchNorm3d, FusedReLU, become, is_plain
+from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, FusedReLU, become, is_plain
+from bn.sync import TORCHS
 from bn.trace import exclusive_pairs, modes_kept
 
 OURS = {TORCHS[cls]: cls for cls in (BatchNorm1d, BatchNorm2d, BatchNorm3d)}
@@ -73,7 +74,7 @@ def revert(module):
     for layer in names:
         if type(layer) in TORCHS:
             become(layer, TORCHS[type(layer)])
-            del layer.activation
+            vars(layer).pop("activation", None)
     return module
 
 

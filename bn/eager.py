@@ -1,7 +1,7 @@
 """Algorithms 1 and 2 in torch operations: what serves where no kernel of ours does, or is worth its launch.
 
 The backends "torch" and "reference" of `bn.functional`, the gradient of the gradient of the kernels (`bn.ops`), and
-the statistics that processes join (`bn.layers`). Nothing is checked here; `bn.functional` does that.
+the statistics that processes join (`bn.sync`). Nothing is checked here; `bn.functional` does that.
 
 In all of it `x` and `residual` are (N, C) or (N, C, *), the other tensors (C,); all but `x` may be None where
 `bn.functional.batch_norm_act` allows it.

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from bn.layers import LAYERS, FusedReLU, SyncBatchNorm, become, is_plain
+from bn.layers import FusedReLU, become, is_plain
+from bn.sync import LAYERS, SyncBatchNorm
 from bn.trace import exclusive_pairs
 
 SYNC = nn.SyncBatchNorm | SyncBatchNorm

@@ -25,7 +25,7 @@ from bn.lab.data.splits import Images, Split
 from bn.lab.train.inception import Inception
 from bn.lab.train.joined import join
 from bn.lab.train.settings import Recipe
-from bn.layers import SyncBatchNorm
+from bn.sync import SyncBatchNorm
 
 CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0.3 GB of floats beside the activations
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
