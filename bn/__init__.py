@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from bn import functional, reference
 from bn.convert import convert, recompute_statistics, revert
 from bn.fold import fold
+from bn.fuse import fuse
 from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from bn.sync import SyncBatchNorm
 
@@ -22,6 +23,7 @@ __all__ = [
     "convert",
     "fold",
     "functional",
+    "fuse",
     "recompute_statistics",
     "reference",
     "revert",

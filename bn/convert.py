@@ -1,80 +1,71 @@
-"""Whole networks: torch's layers made ours and back, and population statistics in place of running averages.
+"""Torch's BatchNorm layers made ours, and back.
 
 A layer changes its class in place and stays the same object. Hooks, optimizers, shared layers and lists that hold it
 need no repair, and the way back is exact.
 """
 
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, FusedReLU, become, is_plain
+from bn.fuse import Fused
+from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, become, expect_module, is_plain
 from bn.sync import TORCHS
-from bn.trace import exclusive_pairs, modes_kept
 
 OURS = {TORCHS[cls]: cls for cls in (BatchNorm1d, BatchNorm2d, BatchNorm3d)}
 
 
 def convert(module):
-    """Make every torch.nn.BatchNorm1d, 2d and 3d of a module ours, each with the ReLU after it where that is safe.
+    """Make every torch.nn.BatchNorm1d, 2d and 3d of a module ours: another class, and nothing else.
 
     >>> convert(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU()))
     Sequential(
       (0): Linear(in_features=2, out_features=3, bias=True)
-      (1): BatchNorm1d(3, ..., activation='relu')
-      (2): FusedReLU()
+      (1): BatchNorm1d(3, ..., activation=None)
+      (2): ReLU()
     )
 
-    Works in place and returns `module`. Layers, parameters and buffers stay the same objects, the keys of the
-    state_dict stay, and so do hooks and the training flags. Outputs and gradients stay as they are.
+    Works in place and returns `module`. Nothing is called or traced: layers, parameters, buffers, hooks, training
+    flags, the state_dict and every other object of the program stay as they are. Outputs, gradients and running
+    statistics are the same, on a CPU to the last bit (but for values far from 0 in channels_last, where ours are
+    nearer to the truth: `bn.functional.batch_norm_act`), on CUDA to rounding.
 
-    A ReLU is fused where, in training and in inference, it reads the layer's output and nothing else does, each
-    of the two is called once, and neither has hooks. Where forward cannot be traced, that is looked for between
-    neighbours of an nn.Sequential. Left alone: subclasses of torch's layers, lazy ones among them, SyncBatchNorm,
-    F.relu, and a ReLU that is called in several places. `revert` goes back.
+    Left alone: subclasses of torch's layers, lazy and parametrized ones among them, layers with a forward of their
+    own, and SyncBatchNorm (`bn.SyncBatchNorm.convert_sync_batchnorm`). `revert` goes back; `fuse` adds the ReLUs.
     """
-    pairs = exclusive_pairs(module, modes=(True, False))
+    expect_module(module)
     for layer in module.modules():
         if is_plain(layer, OURS):
-            become(layer, OURS[type(layer)], activation=None)
-    for layer, relu in pairs:
-        if type(layer) in TORCHS and type(relu) is nn.ReLU and layer.activation is None:
-            layer.activation = "relu"
-            become(relu, FusedReLU, layer=(layer,))  # in a tuple, so that it is no child of the ReLU
+            become(layer, OURS[type(layer)])
     return module
 
 
 def revert(module):
-    """Undo `convert`: every layer of ours becomes torch's again, and every fused ReLU is restored.
+    """Undo `convert` and `fuse`: every layer of ours becomes torch's again, and every call is the module's own.
 
-    >>> revert(convert(nn.Sequential(nn.BatchNorm1d(3), nn.ReLU(inplace=True))))
+    >>> revert(convert(nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())))
     Sequential(
       (0): BatchNorm1d(3, ...)
-      (1): ReLU(inplace=True)
+      (1): ReLU()
     )
 
     Works in place and returns `module`.
-    Errors: ValueError where a layer's activation="relu" has no fused ReLU in the module to go back to, or a fused
-    ReLU no layer; nothing is changed then.
+    Errors: ValueError where a layer has an activation, which torch's cannot have; nothing is changed then.
     """
-    names = {part: name or "the module itself" for name, part in module.named_modules()}
-    fused = [part for part in names if type(part) is FusedReLU]
-    reverted = {relu.layer[0] for relu in fused}
-    for layer, name in names.items():
-        if type(layer) in TORCHS and layer.activation == "relu" and layer not in reverted:
-            raise ValueError(f"{name} has activation='relu', but no ReLU that convert fused is in the module")
-    for relu in fused:
-        if type(relu.layer[0]) not in TORCHS or relu.layer[0] not in names:
-            raise ValueError(f"{names[relu]} is a fused ReLU, but the layer it was fused into is not in the module")
-    for relu in fused:
-        relu.restore()
-    for layer in names:
-        if type(layer) in TORCHS:
-            become(layer, TORCHS[type(layer)])
-            vars(layer).pop("activation", None)
+    expect_module(module)
+    layers = {layer: name or "the module itself" for name, layer in module.named_modules() if type(layer) in TORCHS}
+    for layer, name in layers.items():
+        if layer.activation is not None:
+            raise ValueError(f"{name} has activation={layer.activation!r}, and torch's layer has none")
+    for layer in layers:
+        become(layer, TORCHS[type(layer)])
+        vars(layer).pop("activation", None)
+    for part in module.modules():
+        if isinstance(part._compiled_call_impl, Fused):
+            part._compiled_call_impl = None
     return module
 
 
@@ -112,3 +103,14 @@ def recompute_statistics(module, batches):
     finally:
         for layer, momentum in momenta.items():
             layer.momentum = momentum
+
+
+@contextmanager
+def modes_kept(module):
+    """Give every part its own training flag back: a network may be frozen in places."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

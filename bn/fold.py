@@ -1,21 +1,24 @@
-"""Whole networks for inference without BatchNorm: folded into the layer before, or left as one affine map.
+"""Whole networks for inference: each BatchNorm taken in by the layer before it, or fixed in its place.
 
 With its statistics fixed, Batch Normalization is affine (Algorithm 2, line 11), and an affine layer before it can take
-it in. Done on a copy, in which a layer changes its class and keeps its name.
+it in, if nothing else reads what that layer gives. That is known from a graph of the network, which then is the
+network: there is no other path through its code on which something else could read it.
 """
 
-import copy
+import warnings
+from collections import Counter
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from bn.layers import FusedReLU, become, is_plain
+from bn.functional import batch_norm_act
+from bn.layers import become, expect_module, is_plain
+from bn.proof import as_call, prove, twin
 from bn.sync import LAYERS, SyncBatchNorm
-from bn.trace import exclusive_pairs
+from bn.trace import InferenceGraph, NotAGraph, graph_of, is_hooked
 
-SYNC = nn.SyncBatchNorm | SyncBatchNorm
-# The dimensions of the output of a layer that can take a BatchNorm in, and the axis of its weight that is the channel.
+# Of a layer that can take a BatchNorm in: the dimensions of its output, and the axis of its weight that is the channel.
 FOLDABLE = {
     nn.Linear: (2, 0),
     nn.Conv1d: (3, 0),
@@ -25,104 +28,175 @@ FOLDABLE = {
     nn.ConvTranspose2d: (4, 1),
     nn.ConvTranspose3d: (5, 1),
 }
+# Of a BatchNorm: the least and the most dimensions of its input.
+RANKS = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4, 4), nn.BatchNorm3d: (5, 5)}
+# In half precision a weight times gamma/sigma is rounded, and what torch computes in float32 loses its digits.
+EXACT = (torch.float32, torch.float64)
 
 
-class Folded(nn.Identity):
-    """The place of a BatchNorm layer that the layer before it has taken in; its activation is left."""
+def fold(module, example_inputs=None):
+    """Return a copy of a module for inference, without BatchNorm that could depend on a mini-batch.
 
-    def forward(self, x):
-        """Return g(x); `x` (N, C) or (N, C, *), of the shape that the layer before gives."""
-        torch._assert(x.dim() == self.dims, "a folded network takes a batch, one example along the first dimension")
-        return torch.relu(x) if self.activation == "relu" else x
+    >>> net = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU())
+    >>> [type(part).__name__ for part in fold(net).children()]
+    ['Fixed', 'Conv2d', 'ReLU']
 
+    The copy gives what `module.eval()` gives, to rounding, and refuses what it refuses. Either
 
-class Affine(nn.Module):
-    """A BatchNorm layer with fixed statistics: `slope` x + `offset`, a pair for each channel (Algorithm 2, line 11)."""
+    - it is a torch.fx graph of forward, in which a BatchNorm is taken in by the convolution, transposed convolution
+      or Linear that alone feeds it and feeds nothing else, where neither is shared, hooked or in half precision (fold
+      first, then cast), and every other BatchNorm is `Fixed`. The graph is of one way to call the network: it raises
+      where an argument that was no tensor is another, where an attribute that its code may have read is set, and
+      where it is to be trained. Or,
+    - where no graph can hold what forward does (it looks at values, keeps or changes something, draws random numbers,
+      takes lists, has hooks), it is the same Python with every BatchNorm `Fixed`, and a UserWarning says why.
 
-    def forward(self, x, residual=None):
-        """Return g(slope x + offset + residual); `x` and `residual` (N, C) or (N, C, *)."""
-        torch._assert(x.shape[1] == len(self.slope), "the input's second dimension must be the channels of the layer")
-        y = (x.movedim(1, -1) * self.slope + self.offset).movedim(-1, 1).to(x.dtype)
-        y = y if residual is None else y + residual
-        return torch.relu(y) if self.activation == "relu" else y
+    `Fixed` is the layer in inference mode, also where `train()` is called. Subclasses of other people's are left.
 
-    def extra_repr(self):
-        """Show C and the activation."""
-        return f"{len(self.slope)}, activation={self.activation!r}"
+    `example_inputs`: a tensor, a tuple of the arguments, or a dict of them by name. Without them only nn.Sequential is
+    followed. With them any code is, and before it returns, output and gradients of the copy are compared with the
+    module's for these inputs. What is neither a parameter nor a buffer is copied as copy.deepcopy does it; shared are
+    what cannot be copied (a process group) and what autograd computed (an output that was kept).
 
-
-def fold(module):
-    """Return a copy of a module for inference, without BatchNorm: the layer before takes it in, or an affine map.
-
-    >>> fold(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU()))
-    Sequential(
-      (0): Affine(1, activation=None)
-      (1): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
-      (2): Folded()
-      (3): ReLU()
-    )
-
-    The copy is in inference mode and gives what `module.eval()` gives, to rounding. A layer is taken in by the
-    convolution, transposed convolution or Linear that alone feeds it and feeds nothing else, where neither is
-    shared nor hooked; the input must then have a batch dimension (N, C) or (N, C, *). Any other layer becomes
-    `Affine`. Torch's layers and ours, SyncBatchNorm among them, are folded; subclasses of others are left as they are.
-
-    Errors: ValueError where a layer has no running statistics (track_running_stats=False): it needs its mini-batch.
+    Errors: ValueError where a layer has no running statistics, where outputs differ, or where a function that the
+    module holds would call the original; TypeError for arguments of another type. `module` is not changed.
     Source: Ioffe and Szegedy (2015), section 3.1 and Algorithm 2, lines 8 to 12.
     """
+    expect_module(module)
     for name, layer in module.named_modules():
         if is_plain(layer, LAYERS) and (layer.running_mean is None or layer.running_var is None):
             raise ValueError(f"{name or 'the module itself'} has no running statistics, so it cannot be folded")
-    module = copy.deepcopy(module).eval()
-    for relu in [part for part in module.modules() if type(part) is FusedReLU]:
-        relu.restore()
+    call = None if example_inputs is None else as_call(example_inputs)
+    folded = None
+    if any(type(part) in FOLDABLE for part in module.modules()):
+        try:
+            folded = _as_graph(module, call)
+        except NotAGraph as reason:
+            warnings.warn(
+                f"forward of {type(module).__name__} cannot be made a graph, so each BatchNorm was fixed in its place "
+                f"and none was taken in by the layer before it: {reason}",
+                stacklevel=2,
+            )
+    if folded is None:
+        folded = _fixed(twin(module).eval())
+        if call is not None:
+            prove(twin(module), twin(folded), *call, modes=(False,), exact=False)
+    return folded
+
+
+def _as_graph(module: nn.Module, call) -> InferenceGraph:
+    graph = graph_of(twin(module).eval(), call)
     with torch.no_grad():
-        for before, layer in exclusive_pairs(module, modes=(False,)):
-            if _can_take_in(before, layer):
-                _take_in(before, layer)
-        for layer in module.modules():
-            if is_plain(layer, LAYERS):
-                _become_affine(layer)
+        _take_in(graph)
+    _fixed(graph)
+    if call is not None:
+        try:
+            prove(twin(module), graph, *call, modes=(False,), exact=False)
+        except ValueError as error:
+            raise NotAGraph(str(error)) from error
+    return graph
+
+
+def _fixed(module: nn.Module) -> nn.Module:
+    """Fix every BatchNorm of a module, in place."""
+    for layer in module.modules():
+        if is_plain(layer, LAYERS):
+            ranks = next((RANKS[cls] for cls in RANKS if isinstance(layer, cls)), (2, None))
+            become(layer, Fixed, ranks=ranks, activation=getattr(layer, "activation", None))
     return module
 
 
-def _can_take_in(before, layer):
-    if type(before) not in FOLDABLE or type(layer) not in LAYERS:
+class Fixed(nn.Module):
+    """A BatchNorm layer in inference for good: an affine map for each channel (Algorithm 2, line 11)."""
+
+    def forward(self, x, residual=None):
+        """Return g(gamma (x - mean) / sqrt(variance + eps) + beta + residual); both tensors (N, C) or (N, C, *)."""
+        statistics = self.running_mean, self.running_var, self.weight, self.bias, self.eps
+        return normalized(x, residual, statistics, self.activation, self.ranks)
+
+    def extra_repr(self):
+        """Show C, eps and the activation."""
+        return f"{self.num_features}, eps={self.eps}, activation={self.activation!r}"
+
+
+# As one node in the graphs of torch.fx, which could not look into them:
+
+
+@fx.wrap
+def normalized(x, residual, statistics, activation, ranks):
+    """Algorithm 2, line 11, with the statistics and parameters of a layer."""
+    mean, var, weight, bias, eps = statistics
+    expect_rank(x, *ranks)
+    return batch_norm_act(x, mean, var, weight, bias, False, 0.0, eps, activation=activation, residual=residual)
+
+
+@fx.wrap
+def expect_rank(x, least, most):
+    """Return x, (N, C, *), where its dimensions are at least `least` and at most `most`; None: any number."""
+    if x.dim() < least or (most is not None and x.dim() > most):
+        allowed = f"at least {least}D" if most is None else " or ".join(f"{rank}D" for rank in range(least, most + 1))
+        raise ValueError(f"expected {allowed} input (got {x.dim()}D input)")
+    return x
+
+
+# ---- Taking in -----------------------------------------------------------------------------------------------------
+
+
+def _take_in(network: InferenceGraph):
+    """Fold every BatchNorm that alone reads what a layer gives into that layer, in place."""
+    graph, parts = network.graph, dict(network.named_modules(remove_duplicate=False))
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    times = Counter(parts[node.target] for node in calls)
+    hidden = {inner for part in times for inner in part.modules() if inner is not part}
+    read = {parts[node.target.rpartition(".")[0]] for node in graph.nodes if node.op == "get_attr"}
+
+    def is_alone(part):
+        return times[part] == 1 and part not in read | hidden and not is_hooked(part)
+
+    for node in calls:
+        source = node.args[0] if len(node.args) == 1 and not node.kwargs else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
+            continue
+        before, layer = parts[source.target], parts[node.target]
+        if is_alone(before) and is_alone(layer) and _can_take_in(before, layer):
+            _scale(before, layer)
+            _leave_out(graph, node, FOLDABLE[type(before)][0], getattr(layer, "activation", None))
+    network.delete_all_unused_submodules()
+    network.recompile()
+
+
+def _leave_out(graph: fx.Graph, node: fx.Node, rank: int, activation):
+    """Let the input of a node go on in its place, checked, with the activation."""
+    with graph.inserting_before(node):
+        y = graph.call_function(expect_rank, (node.args[0], rank, rank))
+        y.meta["is_wrapped"] = True
+        y = graph.call_function(torch.relu, (y,)) if activation == "relu" else y
+    node.replace_all_uses_with(y)
+    graph.erase_node(node)
+
+
+def _can_take_in(before, layer) -> bool:
+    if type(before) not in FOLDABLE or type(layer) not in LAYERS or before.weight.dtype not in EXACT:
         return False
     if type(before) is nn.Linear:  # its channels are the last axis, a BatchNorm's the second: the same in (N, C) only
-        return before.out_features == layer.num_features and isinstance(layer, nn.BatchNorm1d | SYNC)
+        return before.out_features == layer.num_features and isinstance(
+            layer, nn.BatchNorm1d | nn.SyncBatchNorm | SyncBatchNorm
+        )
     # A transposed convolution in groups keeps the channels of all groups along one axis: there is no scale for each.
     return before.out_channels == layer.num_features and not (before.transposed and before.groups > 1)
 
 
-def _take_in(before, layer):
-    dims, axis = FOLDABLE[type(before)]
-    mean, var, eps = layer.running_mean, layer.running_var, layer.eps
+def _scale(before, layer):
+    """Give a layer the weight and bias that do its work and the BatchNorm's, computed in float64."""
+    gamma, beta = layer.weight, layer.bias
+    mean, var = layer.running_mean.double(), layer.running_var.double()
+    gamma = torch.ones_like(mean) if gamma is None else gamma.double()
+    beta = torch.zeros_like(mean) if beta is None else beta.double()
+    weight, bias = before.weight.double(), None if before.bias is None else before.bias.double()
     if type(before) is nn.Linear:
-        fused = fuse_linear_bn_weights(before.weight, before.bias, mean, var, eps, *_gamma_beta(layer))
+        fused = fuse_linear_bn_weights(weight, bias, mean, var, layer.eps, gamma, beta)
     else:
-        fused = fuse_conv_bn_weights(
-            before.weight, before.bias, mean, var, eps, *_gamma_beta(layer), transpose=axis == 1
-        )
-    before.weight, before.bias = fused
-    _strip(layer, Folded, dims=dims)
-
-
-def _become_affine(layer):
-    gamma, beta = _gamma_beta(layer)
-    slope = gamma * torch.rsqrt(layer.running_var + layer.eps)
-    offset = beta - slope * layer.running_mean
-    _strip(layer, Affine)
-    layer.register_buffer("slope", slope)
-    layer.register_buffer("offset", offset)
-
-
-def _gamma_beta(layer):
-    gamma = torch.ones_like(layer.running_mean) if layer.weight is None else layer.weight
-    return gamma, torch.zeros_like(layer.running_mean) if layer.bias is None else layer.bias
-
-
-def _strip(layer, cls, **attributes):
-    layer._parameters.clear()
-    layer._buffers.clear()
-    become(layer, cls, activation=getattr(layer, "activation", None), **attributes)
+        transpose = FOLDABLE[type(before)][1] == 1
+        fused = fuse_conv_bn_weights(weight, bias, mean, var, layer.eps, gamma, beta, transpose=transpose)
+    dtype, learns = before.weight.dtype, before.weight.requires_grad
+    before.weight, before.bias = (nn.Parameter(value.to(dtype), requires_grad=learns) for value in fused)

@@ -109,15 +109,7 @@ def is_plain(module, classes):
     return type(module) in classes and "forward" not in vars(module)
 
 
-class FusedReLU(nn.Identity):
-    """The place of an nn.ReLU that the BatchNorm layer before it now computes; `inplace` waits for the way back."""
-
-    def extra_repr(self):
-        """Show what an nn.ReLU shows."""
-        return "inplace=True" if self.inplace else ""
-
-    def restore(self):
-        """Be an nn.ReLU again, in place; the layer gives its activation back."""
-        self.layer[0].activation = None
-        become(self, nn.ReLU)
-        del self.layer
+def expect_module(module):
+    """Raise TypeError where the argument `module` is not one."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be an nn.Module, but it is of type {type(module).__name__}")
