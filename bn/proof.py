@@ -62,7 +62,7 @@ def differences(first, second, exact=True, name="", seen=None):
         yield name
     elif parts or others:
         yield from (_join(name, key) for key in parts.keys() ^ others.keys())
-        for key in parts.keys() & others.keys():
+        for key in [key for key in parts if key in others]:
             yield from differences(parts[key], others[key], exact, _join(name, key), seen)
     elif isinstance(first, np.ndarray):
         if not np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"):

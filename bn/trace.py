@@ -158,7 +158,6 @@ def _check_arguments(graph: fx.Graph, fixed: dict):
         name = next((name for name in fixed if node.target in (name, f"{name}_1")), node.target)
         node.target = name
         if name not in fixed:
-            node.args = ()
             with graph.inserting_after(node):
                 graph.call_function(expect_tensor, (node, name)).meta["is_wrapped"] = True
 

@@ -80,11 +80,11 @@ def randomize(net, x=None):
 
 
 NETS = {
-    "sequential": (sequential, (3, 4, 6, 6), 2),
-    "residual": (Residual, (3, 4, 6, 6), 1),
-    "residual in a row": (lambda: nn.Sequential(Residual(), Residual()), (3, 4, 6, 6), 2),
-    "branches": (Branches, (3, 4, 6, 6), 2),
-    "resnet18": (lambda: torchvision_models().resnet18(weights=None), (3, 3, 32, 32), 1),
+    "sequential": (sequential, (3, 4, 6, 6)),
+    "residual": (Residual, (3, 4, 6, 6)),
+    "residual in a row": (lambda: nn.Sequential(Residual(), Residual()), (3, 4, 6, 6)),
+    "branches": (Branches, (3, 4, 6, 6)),
+    "resnet18": (lambda: torchvision_models().resnet18(weights=None), (3, 3, 32, 32)),
 }
 
 
