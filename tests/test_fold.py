@@ -76,7 +76,7 @@ def test_without_examples_code_of_its_own_is_not_followed():
     close(folded(x), net.eval()(x))
 
 
-def seen(net, ways=("eval", "epoch", "no_grad")):
+def seen(net, ways=("eval", "no_grad", "epoch")):
     """Outputs, kept tensors and gradients in every way of calling a program in inference, or what was raised."""
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
     found = []
@@ -143,10 +143,7 @@ def test_which_programs_become_a_graph():
         ("Scaling", "it changes scale"),
         ("Drawing", "it draws random numbers"),
         ("OnGrad", "it depends on whether gradients are computed"),
-        (
-            "OnType",
-            "in inference these are not what they were with the example_inputs: the output, the gradient of the input.0",
-        ),
+        ("OnType", "in inference these are not what they were with the example_inputs: the output, the gradient of"),
         ("Inner", "it changes seq.0.last"),
     ],
 )
@@ -368,8 +365,8 @@ def test_the_refusals_are_the_layers_own(folded_of):
     for shape, pair in nets.items():
         for net in pair:
             folded = folded_of(net.eval(), torch.randn(shape))
-            x = torch.randn(shape)
-            for x in (x.double(), x.long(), x[0], torch.randn(2, 7, 5), x[..., None], x.half()):
+            y = torch.randn(shape)
+            for x in (y.double(), y.long(), y[0], torch.randn(2, 7, 5), y[..., None], y.half()):
                 try:
                     want = net(x)
                 except ValueError:
@@ -403,9 +400,9 @@ def test_fold_refuses_what_it_cannot_do():
         bn.fold(net, 3)
     with pytest.raises(TypeError, match=r"^example_inputs must be the arguments of the module's forward, but too many"):
         bn.fold(net, (x, x))
-    with pytest.warns(UserWarning, match="its argument input is of type list"):
-        with pytest.raises(ValueError, match="in inference the module raises with these example_inputs: TypeError"):
-            bn.fold(net, ([x],))
+    raised = pytest.raises(ValueError, match="in inference the module raises with these example_inputs: TypeError")
+    with pytest.warns(UserWarning, match="its argument input is of type list"), raised:
+        bn.fold(net, ([x],))
 
 
 # ---- Citizens ------------------------------------------------------------------------------------------------------
