@@ -85,6 +85,11 @@ class Fused:
         return graph_module.forward
 
 
+def fused_layers(module) -> set[str]:
+    """The names of the layers of a fused module that share their call with a ReLU, in the graphs made so far."""
+    return set(module._compiled_call_impl.pairs)
+
+
 def fuse_pairs(graph: fx.Graph) -> list[str]:
     """Make every BatchNorm whose one reader is a ReLU, and that ReLU, one call, in place; return the layers' names."""
     names = []

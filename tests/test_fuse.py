@@ -15,6 +15,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 import bn
 from bn import functional, ops
+from bn.fuse import fused_layers
 
 REFUSED = {Caught: "no BatchNorm layer", Twice: "no BatchNorm layer", Checkpointed: "in training the module raises"}
 exact = {"rtol": 0, "atol": 0}
@@ -25,11 +26,6 @@ def empty_caches():
     """TorchDynamo keeps its graphs for the life of a process."""
     yield
     torch._dynamo.reset()
-
-
-def pairs(net) -> set:
-    """The layers that were fused in the graphs made so far."""
-    return set(net._compiled_call_impl.pairs)
 
 
 def sequential():
@@ -60,7 +56,7 @@ def test_both_are_one_call_in_training_and_in_inference(monkeypatch):
     called.clear()
     for training in (True, False):
         net.train(training)(X)
-    assert called == [(True, "relu"), (False, "relu")] and pairs(net) == {"1"}
+    assert called == [(True, "relu"), (False, "relu")] and fused_layers(net) == {"1"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +77,7 @@ def test_whatever_a_program_does_is_done_as_before(program, first):
     torch.testing.assert_close(net.state_dict(), before, **exact)
     assert net.training and states == (random.getstate(), np.random.get_state()[1].tobytes())
     torch.testing.assert_close(observe(net), observe(first(build(program))), **exact)
-    assert program in REFUSED or pairs(net)
+    assert program in REFUSED or fused_layers(net)
 
 
 @pytest.mark.parametrize(("make", "count"), [(Residual, 1), (Branches, 2)])
@@ -93,7 +89,7 @@ def test_blocks_with_branches(make, count):
     for training in (True, False):
         net.train(training), twin.train(training)
         torch.testing.assert_close(gradients(net, x), gradients(twin, x), **exact)
-    assert len(pairs(net)) == count
+    assert len(fused_layers(net)) == count
 
 
 def test_resnet18():
@@ -102,7 +98,10 @@ def test_resnet18():
     twin = copy.deepcopy(net)
     bn.fuse(bn.convert(net), x)
     torch.testing.assert_close(gradients(net, x), gradients(twin, x), **exact)
-    assert pairs(net) == {"bn1", *(f"layer{i}.{j}.bn1" for i in range(1, 5) for j in range(2))} or len(pairs(net)) == 9
+    assert (
+        fused_layers(net) == {"bn1", *(f"layer{i}.{j}.bn1" for i in range(1, 5) for j in range(2))}
+        or len(fused_layers(net)) == 9
+    )
 
 
 # ---- What is done to a fused network -------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ def test_more_networks_than_torchdynamo_keeps_of_one_function():
     for _ in range(10):
         net = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())
         bn.fuse(net, torch.randn(4, 3))(torch.randn(4, 3))
-        assert pairs(net) == {"0"}
+        assert fused_layers(net) == {"0"}
 
 
 def test_the_kernels_are_fused_too(monkeypatch):

@@ -5,10 +5,10 @@ import time
 from statistics import median
 
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 import bn
+from bn.fuse import fused_layers
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
 from bn.lab.data import datasets
@@ -60,7 +60,7 @@ def _captured(call, given: kernel_cases.Inputs) -> torch.cuda.CUDAGraph:
 
 
 def training_step(scale: str, steps: int | None = None) -> dict:
-    """GoogLeNet with torch's layers and the same network by `bn.convert`: milliseconds a step, and both loss curves.
+    """GoogLeNet with torch's layers and the same by `bn.convert` and `bn.fuse`: milliseconds a step, both loss curves.
 
     Same first weights, same random images, SGD with momentum; bfloat16 autocast and channels_last on CUDA, float32
     on a CPU. The sides take turns, so that whatever else the machine does meets both.
@@ -70,11 +70,11 @@ def training_step(scale: str, steps: int | None = None) -> dict:
     device = "cuda" if cuda else "cpu"
     torch.manual_seed(0)
     network = _googlenet(classes).to(device, memory_format=torch.channels_last)
-    networks = {"torch": network, "bn": bn.convert(copy.deepcopy(network))}
     generator = torch.Generator(device).manual_seed(0)
     x = torch.randn(batch, 3, width, width, generator=generator, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.randint(classes, (batch,), generator=generator, device=device)
+    networks = {"torch": network, "bn": bn.fuse(bn.convert(copy.deepcopy(network)), x[:2])}
     advance = {side: _trainer(net, x, y, cuda) for side, net in networks.items()}
     losses = {side: [digits(advance[side]()) for _ in range(steps or usual)] for side in SIDES}  # also the warm-up
     times = {side: [] for side in SIDES}
@@ -83,7 +83,7 @@ def training_step(scale: str, steps: int | None = None) -> dict:
             times[side].append(_milliseconds(advance[side], cuda))
     ratio = _range([theirs / ours for theirs, ours in zip(times["torch"], times["bn"], strict=True)])
     milliseconds = {side: _range(t) for side, t in times.items()}
-    fused = sum(getattr(layer, "activation", None) == "relu" for layer in networks["bn"].modules())
+    fused = len(fused_layers(networks["bn"]))
     what = {"network": "GoogLeNet", "fused": fused, "batch": batch, "width": width, "type": "bf16" if cuda else "fp32"}
     return what | {"step_ms": milliseconds, "ratio": ratio, "losses": losses}
 
@@ -92,13 +92,7 @@ def _googlenet(classes: int) -> torch.nn.Module:
     datasets.torchvision_datasets()  # makes torchvision importable beside a CPU build of torch
     from torchvision import models
 
-    network = models.googlenet(weights=None, num_classes=classes, aux_logits=False, init_weights=False, dropout=0.0)
-    # torchvision calls the function F.relu, which `bn.convert` leaves alone; as a layer the same ReLU can be fused.
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if type(child).__name__ == "BasicConv2d":
-                setattr(parent, name, nn.Sequential(child.conv, child.bn, nn.ReLU(inplace=True)))
-    return network
+    return models.googlenet(weights=None, num_classes=classes, aux_logits=False, init_weights=False, dropout=0.0)
 
 
 def _trainer(network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, cuda: bool):

@@ -92,7 +92,7 @@ def step(record: dict, language: str) -> HTML:
         return html.text(_("Not run at this scale; the larger ones take the step."), language)
     if "not_run" in result:
         return html.text(_("not run") + ": " + isolated(result["not_run"]), language)
-    head = [_("Network"), _("torch, ms a step"), _("bn.convert, ms a step"), _("torch / bn")]
+    head = [_("Network"), _("torch, ms a step"), _("bn.fuse, ms a step"), _("torch / bn")]
     head += [_("First and last loss, torch"), _("First and last loss, bn"), _("Largest difference")]
     return html.table(head, [_step(result, language)], record, language)
 

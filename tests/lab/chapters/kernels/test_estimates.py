@@ -107,5 +107,5 @@ def test_the_sentence_of_a_target(synthetic):
     record["cases"][2]["candidates"]["bn"] = {"not_run": "RuntimeError: broken"}
     assert sentence(judge("kernel-nchw-floor", record)).startswith("NOT MET       - (limit 1, ")
     assert sentence(judge("kernel-step", record | {"step": {"not_run": "out of memory"}})) == (
-        "not run       - (limit 1.15, 0 cases)  training step of GoogLeNet, torch's layers / bn.convert"
+        "not run       - (limit 1.15, 0 cases)  training step of GoogLeNet, torch's layers / bn.convert and bn.fuse"
     )
