@@ -9,14 +9,84 @@ In all of it `x` and `residual` are (N, C) or (N, C, *), the other tensors (C,);
 
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+FAR = 100  # deviations between a mean and 0: up to here a mean summed in float32 is good to a thousandth of one
 
 
 def by_torch(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    """`bn.functional.batch_norm_act` by torch's own kernel: y, of the shape and type of `x`."""
-    y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    """`bn.functional.batch_norm_act` by torch's own kernel: y, of the shape and type of `x`.
+
+    In training on a CPU, torch sums the float32 values of an input that lies channels last (that of a 2-D input too)
+    one after another, which loses the statistics of a channel whose mean is far from 0. There they are taken again,
+    from values shifted by the mean that was found. That needs a decision on values; where none can be taken (in
+    torch.compile, export, a trace, torch.func, a dispatch mode and a tensor that has one, such as a fake), the result
+    is torch's. The other layouts and types are torch's everywhere.
+    """
+    arguments = (x, running_mean, running_var, weight, bias)
+    if training and _can_look(x) and _is_summed_one_by_one(x):
+        y = _from_near_the_mean(*arguments, momentum, eps)
+    else:
+        y = F.batch_norm(*arguments, training, momentum, eps)
     if residual is not None:
         y = y + residual
     return torch.relu(y) if activation == "relu" else y
+
+
+def _can_look(x):
+    """Tell whether Python may decide on values; `is_compiling` stands first, so that the compiler sees no other."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or is_in_torch_dispatch_mode()
+        or type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    )
+
+
+def _is_summed_one_by_one(x):
+    """Tell whether torch sums in float32 and row by row; elsewhere it sums in float64, or pairs of partial sums."""
+    if (x.dtype, x.layout, x.device.type) != (torch.float32, torch.strided, "cpu"):
+        return False
+    if x.is_contiguous():  # torch asks this first too
+        return 0 < x.numel() == x.shape[0] * x.shape[1]
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    return layout is not None and x.is_contiguous(memory_format=layout)
+
+
+def _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, eps):
+    """`F.batch_norm` in training, to the bit where no mean is far from 0, else once more from values shifted there.
+
+    One addition in float32 errs by 2**-24 of the sum at most, and m of one sign, all to the same side, by m * 2**-24 of
+    the mean. A mean is far, then, where that reaches half a deviation, and at `FAR`. So large an error makes the
+    deviation that is found too large as well, but not as large as to hide the mean: 2**23 / m deviations are left.
+    """
+    variance = None if running_var is None else running_var.clone()
+    y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
+    ratio, near = mean * rstd, min(FAR, 2**23 * x.shape[1] / x.numel())
+    if torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
+        return y
+    del y  # its memory is needed
+    far = ratio.abs() > near  # not where it is no number: that stays in its channel
+    return _shifted(x, far, mean, running_mean, running_var, variance, weight, bias, momentum, eps)
+
+
+def _shifted(x, far, mean, running_mean, running_var, variance, weight, bias, momentum, eps):
+    """`F.batch_norm` in training, from values shifted in the channels that are `far`, after a first pass.
+
+    `mean` is what that pass found and moved `running_mean` towards; `variance` is `running_var` before it.
+    """
+    # torch sums this one in parts, and so to its last digits; data has no tangent, which the statistics must not take.
+    shift = x.data.mean([0, *range(2, x.dim())]).where(far, 0)
+    rest = None
+    if running_mean is not None:
+        running_var.copy_(variance)
+        rest = torch.zeros_like(running_mean)
+    shifted = x - shift.view([1, -1] + [1] * (x.dim() - 2))
+    y = F.batch_norm(shifted, rest, running_var, weight, bias, True, momentum, eps)
+    if running_mean is not None:
+        running_mean.add_((rest + momentum * (shift - mean)).where(far, 0))
+    return y
 
 
 def by_algorithm_1(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):

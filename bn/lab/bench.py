@@ -1,12 +1,14 @@
-"""How fast: training for Figure 1, for Figures 2 and 3, and printing the book in one language and in two.
+"""How fast: training for Figure 1, for Figures 2 and 3, a look at the mean, and the book in one language and in two.
 
 `python -m bn.lab.bench` takes a few minutes for the training and as long as two editions for the book; `--quick`
 leaves the book out. A training for Figure 1 is measured beside a plain PyTorch loop and beside its own matrix products,
-in steps per second of one CPU core; one for Figures 2 and 3 beside a plain loop. Rounds are interleaved, so that a busy
+in steps per second of one CPU core; one for Figures 2 and 3 beside a plain loop; and Batch Normalization of inputs that
+lie channels last, which `bn.eager` looks at, beside torch's function. Rounds are interleaved, so that a busy
 machine slows all sides alike; the median counts, the range is shown.
 """
 
 import argparse
+import math
 import os
 import shutil
 import subprocess
@@ -19,8 +21,9 @@ from statistics import median
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import batch_norm, cross_entropy
 
+from bn import functional
 from bn.lab import paper, paths
 from bn.lab.chapters.training_speed import throughput
 from bn.lab.data import datasets
@@ -33,6 +36,9 @@ from bn.lab.train.settings import Setting
 
 BATCH, RATE, STD = paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained
 ROUNDS, STEPS = 9, 1_000  # a second or less of each side in a round
+LAST = ((60, 100), (32, 64, 14, 14), (32, 64, 56, 56))  # shapes of inputs that lie channels last
+VALUES = {"mean 0": (0.0, 1.0), "mean 5e5, deviation 8": (5e5, 8.0)}  # looked at; and normalized a second time
+STEP_VALUES = 2**22  # values in the steps of one side in a round: 10 milliseconds or more
 OUT = "build/bench"  # emptied first: the English edition is then trained and printed from nothing
 
 
@@ -119,6 +125,37 @@ def images() -> None:
             print(f"{title:36}{found['steps_per_second']:15,.1f}   {found['ratio']:.2f} ({low:.2f} to {high:.2f})")
 
 
+def normalization(function: Callable, shape: tuple[int, ...], mean: float, deviation: float) -> Callable[[], None]:
+    """Forward and backward, in training, of an input that lies channels last, by a function with torch's signature."""
+    values = torch.randn(shape) * deviation + mean
+    x = values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
+    running_mean, bias, running_var, weight = (t.expand(shape[1]).clone() for t in (*torch.zeros(2), *torch.ones(2)))
+    wanted, dy = tuple(t.requires_grad_() for t in (x, weight, bias)), torch.randn_like(x)
+
+    def advance() -> None:
+        y = function(x, running_mean, running_var, weight, bias, training=True)
+        torch.autograd.grad(y, wanted, dy)
+
+    return advance
+
+
+def means() -> None:
+    """Print how many times torch's own time bn takes where it looks at the mean, and where that is far from 0."""
+    print(f"\n{'Channels last, times torch':28}" + "".join(f"{name:26}" for name in VALUES).rstrip())
+    for shape in LAST:
+        found = [_median_and_range(_times(shape, *VALUES[name])) for name in VALUES]
+        print(f"{' x '.join(map(str, shape)):28}" + "".join(f"{text:26}" for text in found).rstrip())
+
+
+def _times(shape: tuple[int, ...], mean: float, deviation: float) -> list[float]:
+    """In each round, the time of bn over torch's."""
+    steps = max(3, STEP_VALUES // math.prod(shape))
+    ours, theirs = (normalization(f, shape, mean, deviation) for f in (functional.batch_norm, batch_norm))
+    for advance in (ours, theirs):
+        speed(advance, 3)  # warms the caches
+    return [speed(theirs, steps) / speed(ours, steps) for _ in range(ROUNDS)]
+
+
 def _median_and_range(values: list[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
@@ -156,6 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     training()
     images()
+    means()
     if not options.quick:
         book(options.scale)
 
