@@ -269,6 +269,17 @@ def test_a_scripted_layer_equals_torchs(theirs, options, training):
     same(torch.jit.load(file)(x), layers[0](x))
 
 
+def test_a_scripted_layer_that_keeps_statistics_which_it_does_not_follow():
+    layers, x = pair(nn.BatchNorm1d), torch.randn(5, 3)
+    for layer in layers:
+        layer.track_running_stats = False
+    found = []
+    for layer in map(torch.jit.script, layers):
+        layer(torch.full_like(x, torch.inf))  # 0 of it would be NaN
+        found.append(with_state(layer, layer(x), layer.eval()(x)))
+    same(*found)
+
+
 @each_class
 @both_modes
 @pytest.mark.parametrize("activation", [None, "relu"])
