@@ -1,6 +1,9 @@
 """Batch Normalization layers: subclasses of torch's, with the nonlinearity that follows built in."""
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bn.functional import ACTIVATIONS, batch_norm_act
 
@@ -9,31 +12,63 @@ class Layer:
     """What the four layers share: `activation`, `residual`, and a forward pass that fails without a trace."""
 
     activation = None  # on the class, so that a layer of torch's becomes one of ours by its class alone
+    __constants__ = (*_BatchNorm.__constants__, "activation")  # for TorchScript
 
-    def __init__(self, *args, activation=None, **kwargs):
+    def __init__(  # in full, because torch.nn.utils.skip_init looks for `device`
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        activation=None,
+        **kwargs,
+    ):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be None or 'relu', but it is {activation!r}")
-        super().__init__(*args, **kwargs)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **kwargs)
         if activation is not None:
             self.activation = activation
 
-    def forward(self, input, residual=None):
+    def __call__(self, *args, **kwargs):
+        """Be one node of the graph where torch.fx traces, as torch's own layers are by the name of their module."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, fx.Proxy):  # here and not in forward, or hooks would be traced and run again later
+                return value.tracer.call_module(self, self._node(value.tracer), args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def _node(self, tracer):
+        name = tracer.path_of_module(self)
+        return lambda *args, **kwargs: tracer.create_proxy("call_module", name, args, kwargs)
+
+    def forward(self, input, residual: Tensor | None = None):
         """Return g(normalized `input` + `residual`); see `BatchNorm1d`."""
         self._check_input_dim(input)
         follow = self.training and self.track_running_stats
         known = follow or not self.training  # in training the running statistics are there to be updated only
-        y = batch_norm_act(
-            input,
-            self.running_mean if known else None,
-            self.running_var if known else None,
-            self.weight,
-            self.bias,
-            self.training or (self.running_mean is None and self.running_var is None),
-            self._weight_of_the_newest() if follow else 0.0,
-            self.eps,
-            activation=self.activation,
-            residual=residual,
-        )
+        mean, var = self.running_mean if known else None, self.running_var if known else None
+        training = self.training or (self.running_mean is None and self.running_var is None)
+        momentum = self._weight_of_the_newest() if follow else 0.0
+        if torch.jit.is_scripting():
+            y = self._in_torchscript(input, mean, var, training, momentum, residual)
+        else:
+            if follow and torch._C._are_functorch_transforms_active() and self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(0)  # what torch.func refuses to count, before the statistics move
+            y = batch_norm_act(
+                input,
+                mean,
+                var,
+                self.weight,
+                self.bias,
+                training,
+                momentum,
+                self.eps,
+                activation=self.activation,
+                residual=residual,
+            )
         if follow and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)  # after the call, so that an input that is refused is not counted
         return y
@@ -42,7 +77,30 @@ class Layer:
         """`momentum`; where it is None, 1/n for the n-th mini-batch, which makes a plain average."""
         if self.momentum is not None:
             return self.momentum
-        return 0.0 if self.num_batches_tracked is None else 1 / (float(self.num_batches_tracked) + 1)
+        return 0.0 if self.num_batches_tracked is None else 1 / float(self.num_batches_tracked + 1)
+
+    def _in_torchscript(
+        self,
+        x,
+        mean: Tensor | None,
+        var: Tensor | None,
+        training: bool,
+        momentum: float,
+        residual: Tensor | None,
+    ):
+        """Torch's own function, with its refusals, because `bn.functional` chooses a backend in Python.
+
+        `x` and `residual` (N, C) or (N, C, *), `mean` and `var` (C,). Gives y, of the shape and type of `x`.
+        """
+        if self.activation is not None:  # noqa: SIM102, because only so None is known before the rest is compiled
+            if self.activation != "relu":
+                raise ValueError(f"activation must be None or 'relu', but it is '{self.activation}'")
+        if residual is not None and (residual.shape != x.shape or residual.dtype != x.dtype):
+            raise RuntimeError("residual must have the shape and the type of the input")
+        y = F.batch_norm(x, mean, var, self.weight, self.bias, training, momentum, self.eps)
+        if residual is not None:
+            y = y + residual
+        return y if self.activation is None else torch.relu(y)
 
     def extra_repr(self):
         """Show what torch's layer shows, and the activation."""
@@ -67,10 +125,16 @@ class BatchNorm1d(Layer, nn.BatchNorm1d):
     - Inference (`layer.eval()`): E and Var are the running ones (Algorithm 2), so that an output depends on
       its own input alone, by an affine map.
 
-    Arguments: those of `torch.nn.BatchNorm1d`, and `activation`, by keyword: None (the default) or "relu".
+    Arguments: those of `torch.nn.BatchNorm1d`, and `activation`, by keyword: None (the default) or "relu". It may
+    be set later: each call looks at it.
     The state_dict is torch's: weights go from one to the other both ways. Functions of torch that replace a
     layer (`torch.nn.SyncBatchNorm.convert_sync_batchnorm`, `fuse_conv_bn_eval`) do not know of `activation` and
     drop it; `bn.SyncBatchNorm.convert_sync_batchnorm` and `bn.fold` keep it.
+
+    What torch does with its own layer it does with this one, with the same numbers: torch.fx makes it one node
+    of a graph, torch.jit.script compiles it (a refusal is then torch's), and torch.export, torch.compile,
+    forward-mode differentiation, torch.func and the protocol of nn.Module take it. Tools that look for a class
+    of torch's by its name, as torch.ao.quantization does to fuse layers, leave it as it is.
 
     Errors: ValueError where `activation` is another, the number of dimensions is wrong or, in training, there
     is one value for each channel or `eps` is not positive; RuntimeError where the number of channels is not
