@@ -1,4 +1,4 @@
-"""Networks folded for inference or given population statistics, against the networks they come from."""
+"""Networks folded for inference, against the networks they come from."""
 
 import copy
 
@@ -130,57 +130,6 @@ def test_a_folded_network_compiles_and_is_traced():
     net, x = bn.fold(randomize(Branches())), torch.randn(3, 4, 6, 6, dtype=torch.float64)
     close(torch.compile(net, fullgraph=True, backend="eager")(x), net(x))
     close(torch.fx.symbolic_trace(net)(x), net(x))
-
-
-@pytest.mark.parametrize("first", [lambda net: net, bn.convert], ids=["torch's", "ours"])
-def test_recomputed_statistics_are_those_of_algorithm_2(first):
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Linear(4, 3), nn.BatchNorm1d(3, momentum=0.3), nn.ReLU(), nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.0)
-    )
-    net = first(randomize(net))
-    net[4].eval()
-    batches = 3 * torch.randn(5, 6, 4, dtype=torch.float64) + 1
-    flags = [part.training for part in net.modules()]
-    inputs = {layer: [] for layer in (net[1], net[4])}
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, args: inputs[layer].append(args[0].numpy())) for layer in inputs
-    ]
-    assert bn.recompute_statistics(net, [(batch, "label") for batch in batches]) is None
-    for hook in hooks:
-        hook.remove()
-    for layer, seen in inputs.items():
-        mean, var = reference.population_statistics(seen)
-        close(layer.running_mean, torch.from_numpy(mean))
-        close(layer.running_var, torch.from_numpy(var))
-    # what the second layer saw was normalized by the mini-batch, not by running statistics
-    normalized = nn.functional.batch_norm(net[0](batches[0]), None, None, net[1].weight, net[1].bias, True)
-    close(torch.from_numpy(inputs[net[4]][0]), net[3](normalized.relu()).detach())
-    assert flags == [part.training for part in net.modules()]
-    assert (net[1].momentum, net[4].momentum) == (0.3, 0.1)
-
-
-def test_recomputing_takes_a_generator_and_refuses_an_empty_one():
-    net = nn.Sequential(nn.BatchNorm1d(2))
-    bn.recompute_statistics(net, (batch for batch in torch.randn(3, 4, 2)))
-    before = copy.deepcopy(net.state_dict())
-    assert before["0.num_batches_tracked"] == 3
-    for empty in ([], iter(())):
-        with pytest.raises(ValueError, match="at least one mini-batch, but it is empty"):
-            bn.recompute_statistics(net, empty)
-    with pytest.raises(ValueError, match="must have a BatchNorm layer"):
-        bn.recompute_statistics(nn.Linear(2, 2), torch.randn(3, 4, 2))
-    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
-
-
-def test_a_mini_batch_that_raises_leaves_everything_as_it_was():
-    net = nn.Sequential(nn.BatchNorm1d(2, momentum=0.7), nn.BatchNorm1d(2).eval())
-    net(torch.randn(4, 2))
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(RuntimeError):
-        bn.recompute_statistics(net, [torch.randn(4, 2), torch.randn(4, 5)])
-    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
-    assert (net.training, net[1].training, net[0].momentum) == (True, False, 0.7)
 
 
 @pytest.mark.parametrize("how", [lambda bn, y, x: bn(y, x), lambda bn, y, x: bn(y, residual=y)], ids=["other", "same"])

@@ -261,7 +261,7 @@ def test_public_names():
     assert bn.__version__
 
 
-@pytest.mark.parametrize("name", ["layers", "sync", "convert", "fold"])
+@pytest.mark.parametrize("name", ["layers", "sync", "convert", "fold", "statistics"])
 def test_examples_in_the_docstrings(name):
     module, given = sys.modules[f"bn.{name}"], {"torch": torch, "nn": nn}  # what the page says that they assume
     found = doctest.testmod(module, extraglobs=given, optionflags=doctest.ELLIPSIS)  # torch adds fields to its names

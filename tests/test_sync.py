@@ -5,6 +5,7 @@ import inspect
 import pickle
 from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -236,6 +237,14 @@ def not_a_number(rank):
     return layer(x).detach(), layer.running_mean, layer.running_var
 
 
+def population(rank):
+    """Statistics recomputed from mini-batches of which processes have none, and at the end no one."""
+    net, x = nn.Sequential(bn.SyncBatchNorm(3, dtype=torch.float64)), data("1d", 8)[0][0]
+    shares = [[x[:5], x[5:]], [x[:0], x[3:]], [x, x[:0]], [x[:0], x[:0]]]
+    bn.recompute_statistics(net, [share[rank] for share in shares])
+    return net.state_dict()
+
+
 # ---- Derivatives -------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +290,7 @@ def tangent_of_a_buffer(rank):
 
 
 CASES = (in_inference, far_from_zero, refused, residual_refused, changed_afterwards, refused_by_one)
-CASES += (empty, formats, types, not_a_number, both_directions, tangent_of_a_buffer)
+CASES += (empty, formats, types, not_a_number, population, both_directions, tangent_of_a_buffer)
 
 
 @pytest.fixture(scope="module")
@@ -396,6 +405,14 @@ def test_a_nan_of_one_process_reaches_all(processes):
             assert values[..., 1].isnan().all() and values[..., [0, 2]].isfinite().all()
 
 
+def test_population_statistics_are_those_of_the_joined_mini_batches(processes):
+    x, twin = data("1d", 8)[0][0], nn.Sequential(bn.BatchNorm1d(3, dtype=torch.float64))
+    bn.recompute_statistics(twin, [x, x[3:], x])
+    for result in processes:
+        assert result["population"]["0.num_batches_tracked"] == 3
+        torch.testing.assert_close(result["population"], twin.state_dict(), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's forward mode uses torch.jit
 def test_derivatives_in_both_directions_are_those_of_the_joined_mini_batch(processes):
     found, want = (result["both_directions"] for result in processes), derivatives(lambda layer: layer, slice(None))
@@ -406,6 +423,32 @@ def test_derivatives_in_both_directions_are_those_of_the_joined_mini_batch(proce
 
 def test_running_statistics_have_no_tangents(processes):
     assert [result["tangent_of_a_buffer"] for result in processes] == [None, None]
+
+
+ON_CUDA = SimpleNamespace(is_cuda=True)
+LEFT_TO_TORCH = {  # the layer, whether a process has no values, and whether torch's kernels are right then
+    "as it is made": (bn.SyncBatchNorm(3), 0, True),
+    "an empty process": (bn.SyncBatchNorm(3), 1, False),
+    "in half precision": (bn.SyncBatchNorm(3, dtype=torch.float16), 0, False),
+    "in half precision, no memory": (bn.SyncBatchNorm(3, track_running_stats=False, dtype=torch.float16), 0, True),
+    "no counter": (changed(bn.SyncBatchNorm(3), num_batches_tracked=None), 0, False),
+    "switched off": (changed(bn.SyncBatchNorm(3), track_running_stats=False, num_batches_tracked=None), 0, True),
+}
+
+
+@pytest.mark.parametrize(("layer", "empty", "right"), LEFT_TO_TORCH.values(), ids=LEFT_TO_TORCH)
+def test_torch_is_given_on_cuda_what_it_does_right(layer, empty, right):
+    assert layer._torch_can(ON_CUDA, empty) is right
+    assert not layer._torch_can(torch.randn(2, 3), 0)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_what_torch_normalizes_gets_residual_and_activation(activation):
+    layer, (x, r) = bn.SyncBatchNorm(3, activation=activation), torch.randn(2, 4, 3)
+    twin = copy.deepcopy(layer)  # in one process, where torch's layer runs on CPU too
+    for residual in (None, r):
+        torch.testing.assert_close(layer._by_torch(x, residual), twin(x, residual), rtol=0, atol=0)
+    torch.testing.assert_close(layer.state_dict(), twin.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("training", [True, False])
