@@ -23,9 +23,9 @@ class SyncBatchNorm(Layer, _BatchNorm):
     without values changes no running statistic and is not counted. In inference, or in a single process, nothing
     is exchanged.
 
-    On CPU, which torch refuses, mean and variance are summed over the group and derivatives of any order and in
-    either direction go through the sums, so that all processes must ask for the same ones. On CUDA the
-    normalization is torch's where each process has values; the numbers of values are summed first.
+    On CPU, which torch refuses, mean and variance are summed over the group. Gradients, gradients of gradients and
+    tangents (forward mode) go through the sums, so that all processes must ask for the same ones. On CUDA the
+    normalization is torch's where every process has values; before it, the numbers of values are summed.
 
     Arguments: those of `torch.nn.SyncBatchNorm`, and `activation`. It is no subclass of that class, because
     DistributedDataParallel refuses every instance of it on CPU.
