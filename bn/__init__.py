@@ -3,10 +3,11 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from bn import functional, reference
-from bn.convert import convert, recompute_statistics, revert
+from bn.convert import convert, revert
 from bn.fold import fold
 from bn.fuse import fuse
 from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bn.statistics import recompute_statistics
 from bn.sync import SyncBatchNorm
 
 try:

@@ -4,13 +4,6 @@ A layer changes its class in place and stays the same object. Hooks, optimizers,
 need no repair, and the way back is exact.
 """
 
-from contextlib import contextmanager
-from itertools import chain
-
-import torch
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
-
 from bn.fuse import Fused
 from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, become, expect_module, is_plain
 from bn.sync import TORCHS
@@ -67,50 +60,3 @@ def revert(module):
         if isinstance(part._compiled_call_impl, Fused):
             part._compiled_call_impl = None
     return module
-
-
-def recompute_statistics(module, batches):
-    """Give every BatchNorm layer its population statistics, from training mini-batches (Algorithm 2, lines 7 to 10).
-
-    >>> module = nn.Sequential(nn.BatchNorm1d(1))
-    >>> recompute_statistics(module, [torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [5.0]])])
-    >>> module[0].running_mean, module[0].running_var
-    (tensor([2.]), tensor([5.]))
-
-    `running_mean` becomes the mean over the mini-batches of mu_B, `running_var` that of m/(m-1) sigma2_B, each
-    mini-batch normalized by its own statistics on the way. `batches`: inputs of the module, or tuples and lists
-    of which the first item is taken; all of one size m, as in the paper (each counts the same).
-
-    Momenta and training flags are afterwards what they were; where a mini-batch raises, the statistics too.
-    Errors: ValueError where there is no mini-batch, or no layer that keeps statistics.
-    """
-    layers = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.running_mean is not None]
-    if not layers:
-        raise ValueError("module must have a BatchNorm layer with running statistics, but it has none")
-    batches = iter(batches)
-    first = list(zip(range(1), batches, strict=False))
-    if not first:
-        raise ValueError("batches must hold at least one mini-batch, but it is empty")
-    momenta = {layer: layer.momentum for layer in layers}
-    buffers = [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers()]
-    try:
-        with torch.no_grad(), modes_kept(module):
-            update_bn(chain([first[0][1]], batches), module)
-    except BaseException:
-        for buffer, before in buffers:
-            buffer.copy_(before)
-        raise
-    finally:
-        for layer, momentum in momenta.items():
-            layer.momentum = momentum
-
-
-@contextmanager
-def modes_kept(module):
-    """Give every part its own training flag back: a network may be frozen in places."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training

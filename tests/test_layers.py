@@ -256,12 +256,12 @@ def test_vmap_in_inference_equals_a_loop():
 
 def test_public_names():
     layers_of_ours = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"}
-    on_networks = {"convert", "revert", "fold", "recompute_statistics"}
+    on_networks = {"convert", "revert", "fold", "fuse", "recompute_statistics"}
     assert set(bn.__all__) == layers_of_ours | on_networks | {"functional", "reference", "__version__"}
     assert bn.__version__
 
 
-@pytest.mark.parametrize("name", ["layers", "sync", "convert", "fold"])
+@pytest.mark.parametrize("name", ["layers", "sync", "convert", "fold", "fuse", "statistics"])
 def test_examples_in_the_docstrings(name):
     module, given = sys.modules[f"bn.{name}"], {"torch": torch, "nn": nn}  # what the page says that they assume
     found = doctest.testmod(module, extraglobs=given, optionflags=doctest.ELLIPSIS)  # torch adds fields to its names
