@@ -219,6 +219,27 @@ def test_a_layer_alone_cannot_be_traced_as_torchs_cannot():
         fx.symbolic_trace(nn.Sequential(Holder(bn.BatchNorm1d(3))))
 
 
+class Constant(nn.Module):
+    """Calls a layer on what is known when it is traced."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.bn = layer
+        self.register_buffer("ones", torch.ones(5, 3))
+
+    def forward(self, x):
+        return x + self.bn(self.ones)
+
+
+def test_a_call_on_what_is_known_is_refused_by_the_trace_or_made_at_once():
+    net = Constant(bn.BatchNorm1d(3))
+    with pytest.raises(fx.proxy.TraceError, match="control flow"):
+        fx.symbolic_trace(net)
+    assert net.bn.num_batches_tracked == 0
+    graph = fx.symbolic_trace(Constant(bn.BatchNorm1d(3, affine=False).eval())).graph
+    assert [node.op for node in graph.nodes] == ["placeholder", "get_attr", "call_function", "output"]
+
+
 class Holder(nn.Module):
     """Keeps a layer where torch does not look for it."""
 
