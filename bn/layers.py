@@ -133,8 +133,10 @@ class BatchNorm1d(Layer, nn.BatchNorm1d):
 
     What torch does with its own layer it does with this one, with the same numbers: torch.fx makes it one node
     of a graph, torch.jit.script compiles it (a refusal is then torch's), and torch.export, torch.compile,
-    forward-mode differentiation, torch.func and the protocol of nn.Module take it. Tools that look for a class
-    of torch's by its name, as torch.ao.quantization does to fuse layers, leave it as it is.
+    forward-mode differentiation, torch.func and the protocol of nn.Module take it. Two things differ: tools that
+    look for a class of torch's by its name, as torch.ao.quantization does to fuse layers, do not fuse it; and where
+    torch.fx traces a call whose arguments it knows already (a buffer), it raises TraceError, or, where the layer
+    has no parameters, computes the call there and then.
 
     Errors: ValueError where `activation` is another, the number of dimensions is wrong or, in training, there
     is one value for each channel or `eps` is not positive; RuntimeError where the number of channels is not

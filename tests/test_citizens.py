@@ -73,9 +73,9 @@ def with_state(net, *found):
     return [*found, dict(net.state_dict())]
 
 
-def follows(layer):
-    """Whether a call of the layer moves running statistics."""
-    return layer.training and layer.track_running_stats
+def has_a_count_to_divide_by(training, options):
+    """Whether a call divides by the number of mini-batches: a number that a graph, or vmap, cannot know."""
+    return training and "momentum" in options and options["momentum"] is None
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +219,27 @@ def test_a_layer_alone_cannot_be_traced_as_torchs_cannot():
         fx.symbolic_trace(nn.Sequential(Holder(bn.BatchNorm1d(3))))
 
 
+class Constant(nn.Module):
+    """Calls a layer on what is known when it is traced."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.bn = layer
+        self.register_buffer("ones", torch.ones(5, 3))
+
+    def forward(self, x):
+        return x + self.bn(self.ones)
+
+
+def test_a_call_on_what_is_known_is_refused_by_the_trace_or_made_at_once():
+    net = Constant(bn.BatchNorm1d(3))
+    with pytest.raises(fx.proxy.TraceError, match="control flow"):
+        fx.symbolic_trace(net)
+    assert net.bn.num_batches_tracked == 0
+    graph = fx.symbolic_trace(Constant(bn.BatchNorm1d(3, affine=False).eval())).graph
+    assert [node.op for node in graph.nodes] == ["placeholder", "get_attr", "call_function", "output"]
+
+
 class Holder(nn.Module):
     """Keeps a layer where torch does not look for it."""
 
@@ -348,9 +369,9 @@ def test_an_exported_network_takes_any_batch_and_keeps_its_statistics(options, t
     layers, x = pair(nn.BatchNorm2d, training, **options), torch.randn(SHAPES[nn.BatchNorm2d])
     conv = nn.Conv2d(3, 3, 3, padding=1)
     nets = [nn.Sequential(conv, layer) for layer in layers]
-    if training and "momentum" in options and options["momentum"] is None:
+    if has_a_count_to_divide_by(training, options):
         for net in nets:
-            with pytest.raises(Exception, match="data-dependent"):  # 1/n is a number that a graph cannot know
+            with pytest.raises(Exception, match="data-dependent"):
                 torch.export.export(net, (x,))
     else:
         same(*[list(exported(net, x, strict)) for net in nets])
@@ -464,20 +485,19 @@ def test_transforms_give_and_refuse_what_torchs_do(theirs, options, training, tr
 @each_option
 @both_modes
 def test_an_ensemble_equals_its_members(theirs, options, training):
-    if follows(theirs(3, **options).train(training)) and "momentum" in options and options["momentum"] is None:
-        pytest.skip("torch's cannot: vmap has one number for each count")
     pairs, x = [pair(theirs, training, **options) for _ in range(3)], torch.randn(SHAPES[theirs])
     found = []
     for members in zip(*pairs, strict=True):
-        state = stack_module_state(members)
-        base = copy.deepcopy(members[0]).to("meta")
-
-        def call(parts, buffers, x, base=base):
-            return functional_call(base, (parts, buffers), (x,))
-
-        found.append([vmap(call, (0, 0, None))(*state, x), state[1]])
-    same(*found)
-    torch.testing.assert_close(found[1][0], torch.stack([ours(x) for _, ours in pairs]))
+        base, state = copy.deepcopy(members[0]).to("meta"), stack_module_state(members)
+        call = vmap(lambda *state, base=base: functional_call(base, state, (x,)))
+        if has_a_count_to_divide_by(training, options):
+            with pytest.raises(RuntimeError, match="vmap over calling"):
+                call(*state)
+        else:
+            found.append([call(*state), state[1]])
+    if found:
+        same(*found)
+        torch.testing.assert_close(found[1][0], torch.stack([ours(x) for _, ours in pairs]))
 
 
 # ---- A module like any other --------------------------------------------------------------------------------------
