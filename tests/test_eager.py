@@ -105,7 +105,7 @@ def test_a_million_values_far_away(threads, one_thread):
     assert sigma < 1e-3 and of_mean < 0.01 and y < 0.01 and gradients < 1e-3
 
 
-def test_torch_itself_loses_it():
+def test_torch_itself_loses_it(one_thread):
     """Without this, the tests above could pass by a kernel of torch's that has become exact; then `eager` is done."""
     x = laid(normal(12_600, mean=5e5, std=8), "NHWC")
     assert errors(outcome(F.batch_norm, x), x)[0] > 0.15
@@ -116,13 +116,13 @@ def test_one_channel_of_many_is_mended_and_the_others_are_torchs(layout):
     rows = normal(12_600, C=40)
     rows[:, 17] = normal(12_600, C=1, mean=5e5, std=8)[:, 0]
     x = laid(rows, layout)
-    found, theirs = outcome(batch_norm, x), outcome(F.batch_norm, x)
+    found, theirs = outcome(batch_norm, x, 0.1), outcome(F.batch_norm, x, 0.1)
     others = [c for c in range(40) if c != 17]
     for ours, torchs in zip(found, theirs, strict=True):
         axis = min(1, ours.dim() - 1)
         keep = torch.tensor(others)
         assert torch.equal(ours.index_select(axis, keep), torchs.index_select(axis, keep))
-    assert errors(found, x)[0] < 1e-4
+    assert errors(outcome(batch_norm, x), x)[0] < 1e-4
 
 
 def test_the_memory_format_stays():
@@ -246,7 +246,9 @@ def test_what_is_not_a_number_stays_in_its_channel(among, bad):
     for ours, wanted in zip(found, clean, strict=True):
         axis, others = min(1, ours.dim() - 1), torch.tensor([0, 1, 3])
         assert torch.equal(ours.index_select(axis, others), wanted.index_select(axis, others))
-    assert found[0][:, 2].isnan().all() and not found[4][2].isfinite() and found[5][2].isnan()
+    theirs = outcome(F.batch_norm, laid(rows, "NHWC"))
+    assert found[0][:, 2].isnan().all() and found[5][2].isnan()
+    same([found[4][2]], [theirs[4][2]])  # not a number, or infinite
 
 
 @pytest.mark.parametrize(
