@@ -86,9 +86,9 @@ def batch_norm_act(
 
     `torch.nn.functional.batch_norm` accepts and refuses the same, with the same type of error, but for this. Refused
     here alone: an `eps` that is nan; vectors of another shape than (C,), a weight (C, 1) too; where the input is
-    empty, what would not fit one that is not; memory that is shared as above (in a call that is compiled "triton"
-    alone sees it) and a running statistic with a tangent, of which torch makes a wrong number. Refused there alone:
-    on CPU, vectors of the input's type beside others of float32; "triton" and "reference" take them.
+    empty, what would not fit one that is not; memory that is shared as above, where the call is not compiled, and a
+    running statistic with a tangent: of both torch makes a wrong number. Refused there alone: on CPU, vectors of the
+    input's type beside others of float32; "triton" and "reference" take them.
 
     Source: Ioffe and Szegedy (2015), arXiv 1502.03167, Algorithms 1 and 2, sections 3.1 and 3.2.
     """
@@ -102,7 +102,7 @@ def batch_norm_act(
         return ops.batch_norm_act(*arguments)
     if training and running_mean is not None and _is_in_memory(input):
         written = {"running_mean": running_mean, "running_var": running_var}
-        operands.check_apart(written, {"input": input, "weight": weight, "bias": bias, "residual": residual})
+        operands.check_apart(written, {"the input": input, "weight": weight, "bias": bias, "residual": residual})
     return _by_algorithm_1(*arguments) if chosen == "reference" else _by_torch(*arguments)
 
 

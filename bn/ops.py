@@ -35,11 +35,12 @@ def training(
     _check_forward(x, running_mean, running_var, weight, bias, residual, training=True)
     if running_mean is not None:
         written = {"running_mean": running_mean, "running_var": running_var}
-        operands.check_apart(written, {"x": x, "weight": weight, "bias": bias, "residual": residual})
+        operands.check_apart(written, {"the input": x, "weight": weight, "bias": bias, "residual": residual})
     x = launch.dense(x.resolve_neg())
     y, mean, rstd, bits = outputs = _outputs(x, relu and residual is not None)
     if x.numel() == 0:
-        mean.zero_(), rstd.fill_(eps**-0.5)
+        mean.zero_()
+        rstd.fill_(eps**-0.5)
         return outputs
     running = launch.packed(running_mean), launch.packed(running_var)
     rows = (*running, launch.packed(weight), launch.packed(bias), launch.like(residual, x))
@@ -110,7 +111,8 @@ def backward(
     x = launch.dense(x.resolve_neg())
     dx, dweight, dbias, dz = outputs = _gradients(x, mean, residual)
     if x.numel() == 0:
-        dweight.zero_(), dbias.zero_()
+        dweight.zero_()
+        dbias.zero_()
         return outputs
     rows = [launch.packed(vector) for vector in (weight, bias, mean, rstd, _bits(bits))]
     launch.backward(launch.like(dy, x), x, *rows, relu, training, dx, dweight, dbias, dz if residual else None)
