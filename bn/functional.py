@@ -4,8 +4,9 @@ import importlib.util
 import os
 
 import torch
+from torch.autograd import forward_ad
 
-from bn import eager
+from bn import eager, operands
 
 BACKENDS = ("auto", "torch", "triton", "reference")
 ACTIVATIONS = (None, "relu")
@@ -66,44 +67,75 @@ def batch_norm_act(
       `running_var`, if given, move towards them by `momentum`, the variance scaled by m/(m-1).
     - `training=False`: E and Var are `running_mean` and `running_var` (Algorithm 2, line 11).
 
-    Shapes: `input` and `residual` (N, C) or (N, C, *); the other four tensors (C,), each None or given.
-    Types: float32, bfloat16, float16 or float64; parameters of the input's type or of float32. Statistics and
-    sums are in float32 or better. `activation` is None or "relu". The result has the input's shape, type and
-    memory format. Gradients of any order reach `input`, `weight`, `bias` and `residual`.
+    Shapes: `input` and `residual` (N, C), (N, C, *) or, as torch has it, (0,); the other four tensors (C,), each
+    None or given. Types: float32, bfloat16, float16 or float64; parameters of the input's type or of float32.
+    Strides: any, of every operand; views, expanded tensors and the negative bit too. Statistics and sums are in
+    float32 or better. `activation` is None or "relu". The result has the input's shape, type and memory format.
+    Gradients of any order, and tangents of forward-mode differentiation, reach `input`, `weight`, `bias` and
+    `residual`; under forward mode, vmap and torch.func "triton" is torch's kernel.
 
     `backend`: "torch" is torch's kernel; "triton" is `bn.kernels`, on CUDA (or anywhere in Triton's
     interpreter); "reference" is Algorithm 1 in float64, an operation for each line; "auto" takes "triton" for
     CUDA tensors large enough to repay a launch and "torch" for the rest.
 
     Errors: ValueError for `eps` <= 0 in training (< 0 otherwise), one value for each channel in training, one
-    running statistic without the other, or an unknown `activation` or `backend`; RuntimeError for a shape, type
-    or device that does not fit. No buffer changes where an error is raised.
+    running statistic without the other, or an unknown `activation` or `backend`; NotImplementedError for another
+    type or layout of the input; TypeError for what is no tensor, number or bool; RuntimeError for a shape, type or
+    device that does not fit, and for a running statistic that is to be differentiated or, in training, shares
+    memory with another operand or within itself. No buffer changes where an error is raised.
+
+    `torch.nn.functional.batch_norm` accepts and refuses the same, with the same type of error, but for this. Refused
+    here alone: an `eps` that is nan; vectors of another shape than (C,), a weight (C, 1) too; where the input is
+    empty, what would not fit one that is not; memory that is shared as above, where the call is not compiled, and a
+    running statistic with a tangent: of both torch makes a wrong number. Refused there alone: on CPU, vectors of the
+    input's type beside others of float32; "triton" and "reference" take them.
 
     Source: Ioffe and Szegedy (2015), arXiv 1502.03167, Algorithms 1 and 2, sections 3.1 and 3.2.
     """
-    _check(input, running_mean, running_var, weight, bias, training, eps, activation, residual)
-    chosen = _choose(backend, input)
+    _check_settings(training, momentum, eps, activation)
+    _check(input, running_mean, running_var, weight, bias, training, residual)
+    chosen = _choose(backend, input, weight, bias, residual)
     arguments = (input, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual)
     if chosen == "triton":
         from bn import ops  # Triton is not on every platform, and its import takes a second
 
         return ops.batch_norm_act(*arguments)
-    return eager.by_algorithm_1(*arguments) if chosen == "reference" else eager.by_torch(*arguments)
+    if training and running_mean is not None and _is_in_memory(input):
+        written = {"running_mean": running_mean, "running_var": running_var}
+        operands.check_apart(written, {"the input": input, "weight": weight, "bias": bias, "residual": residual})
+    return _by_algorithm_1(*arguments) if chosen == "reference" else _by_torch(*arguments)
 
 
-def _choose(backend, x):
+# ---- Which backend -------------------------------------------------------------------------------------------------
+
+
+def _choose(backend, x, *others):
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, but it is {backend!r}")
-    if x.numel() == 0:
+    if x.numel() == 0 or (backend == "auto" and x.layout != torch.strided):
         return "torch"
-    if backend in ("auto", "triton") and torch._C._are_functorch_transforms_active():
-        return "torch"  # vmap and torch.func cannot look into a kernel
+    if backend in ("auto", "triton") and _is_transformed(x, *others):
+        return "torch"
     if backend == "auto":
         suits = x.is_cuda and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
         return "triton" if suits else "torch"
+    if backend != "torch" and x.layout != torch.strided:
+        raise NotImplementedError(f"backend={backend!r} needs an input of layout torch.strided, but it is {x.layout}")
     if backend == "triton":
         _check_triton(x)
     return backend
+
+
+def _is_transformed(*tensors):
+    """Whether vmap, torch.func or forward-mode differentiation is at work: they cannot look into a kernel."""
+    return torch._C._are_functorch_transforms_active() or any(map(_has_tangent, tensors))
+
+
+def _has_tangent(tensor):
+    # Where no level of forward mode is open, nothing has one; to ask torch for the tensor's takes longer.
+    if tensor is None or getattr(forward_ad, "_current_level", 0) < 0:
+        return False
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _check_triton(x):
@@ -116,37 +148,108 @@ def _check_triton(x):
         )
 
 
-def _check(x, running_mean, running_var, weight, bias, training, eps, activation, residual):
-    """Raise what torch raises, before any buffer changes."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be None or 'relu', but it is {activation!r}")
-    if x.dim() < 2:
-        raise RuntimeError(f"input must have shape (N, C) or (N, C, *), but its shape is {tuple(x.shape)}")
-    if not x.dtype.is_floating_point:
-        raise NotImplementedError(f"input must hold floating-point numbers, but its dtype is {x.dtype}")
-    if not (eps > 0 or (eps == 0 and not training)):
-        raise ValueError(f"eps must be positive{'' if training else ' or 0'}, but it is {eps}")
-    if (running_mean is None) != (running_var is None):
-        raise ValueError("running_mean and running_var must either both be given or both be None")
-    if running_mean is None and not training:
-        raise RuntimeError("running_mean and running_var must be given where training is False")
-    if training and 0 < x.numel() == x.shape[1]:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
-    vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    for name, vector in vectors.items():
-        if vector is not None:
-            _check_vector(name, vector, x)
-    if residual is not None and (residual.shape, residual.dtype, residual.device) != (x.shape, x.dtype, x.device):
+def _is_in_memory(x):
+    """Whether a tensor has an address: under a transform, in a trace and on the meta device it has none."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return x.layout == torch.strided and x.untyped_storage().device.type != "meta"
+
+
+# ---- What serves where no kernel of ours does ------------------------------------------------------------------------
+
+
+def _by_algorithm_1(x, running_mean, running_var, weight, bias, training, *rest):
+    """`eager.by_algorithm_1`, whose update keeps the tangent of `x` out of the running statistics."""
+    if training and running_mean is not None:
+        running_mean, running_var = running_mean.detach(), running_var.detach()
+    return eager.by_algorithm_1(x, running_mean, running_var, weight, bias, training, *rest)
+
+
+def _by_torch(x, running_mean, running_var, weight, bias, training, *rest):
+    """`eager.by_torch`; of a running statistic with the negative bit torch would update a copy and drop it."""
+    if x.dtype in (torch.bfloat16, torch.float16) and x.is_cpu and x.numel():
+        _check_one_dtype(x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not (training and _is_negated(running_mean, running_var)):
+        return eager.by_torch(x, running_mean, running_var, weight, bias, training, *rest)
+    running = running_mean, running_var
+    plain = [statistic.resolve_neg() for statistic in running]
+    y = eager.by_torch(x, *plain, weight, bias, training, *rest)
+    for statistic, copy in zip(running, plain, strict=True):
+        if copy is not statistic:  # which the backward pass would otherwise find changed
+            statistic.copy_(copy)
+    return y
+
+
+def _is_negated(running_mean, running_var):
+    if running_mean is None or torch.compiler.is_compiling():
+        return False
+    return running_mean.is_neg() or running_var.is_neg()
+
+
+def _check_one_dtype(x, **vectors):
+    """Of vectors of several types, torch's kernel for the CPU may see only when the statistics have moved.
+
+    Where the input has float32 or float64, `_check` leaves one type anyway.
+    """
+    found = {name: vector.dtype for name, vector in vectors.items() if vector is not None}
+    if len(set(found.values())) > 1:
         raise RuntimeError(
-            f"residual must match the input, {tuple(x.shape)} {x.dtype} on {x.device}, "
-            f"but it is {tuple(residual.shape)} {residual.dtype} on {residual.device}"
+            f"torch's kernel needs running_mean, running_var, weight and bias all of {x.dtype} or all of "
+            f"torch.float32 on CPU, but found {', '.join(f'{name} {dtype}' for name, dtype in found.items())}"
         )
 
 
+# ---- What is refused -----------------------------------------------------------------------------------------------
+
+
+def _check_settings(training, momentum, eps, activation):
+    """Raise what torch raises for arguments that are no tensors."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be None or 'relu', but it is {activation!r}")
+    if not isinstance(training, bool):
+        raise TypeError(f"training must be True or False, but it is {training!r}")
+    for name, number in (("momentum", momentum), ("eps", eps)):
+        if number is None or isinstance(number, str):
+            raise TypeError(f"{name} must be a number, but it is {number!r}")
+    if not (eps > 0 or (eps == 0 and not training)):
+        raise ValueError(f"eps must be positive{'' if training else ' or 0'}, but it is {eps}")
+
+
+def _check(x, running_mean, running_var, weight, bias, training, residual):
+    """Raise what torch raises for the tensors, before any buffer changes."""
+    _check_tensor("input", x)
+    if x.shape != (0,):
+        operands.check_input("input", x)
+    vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name in ("running_mean", "running_var"):
+        if vectors[name] is None and not training and x.numel():
+            raise RuntimeError(f"{name} must be given where training is False, but it is None")
+    operands.check_pair(running_mean, running_var)
+    if training:
+        operands.check_batch(x)
+    for name, vector in vectors.items():
+        if vector is not None:
+            _check_vector(name, vector, x)
+    if residual is not None:
+        _check_tensor("residual", residual)
+        operands.check_like("residual", residual, x)
+
+
+def _check_tensor(name, tensor):
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor{'' if name == 'input' else ' or None'}, but it is {tensor!r}")
+
+
 def _check_vector(name, vector, x):
-    if vector.shape != (x.shape[1],):
-        raise RuntimeError(f"{name} should contain {x.shape[1]} elements, but its shape is {tuple(vector.shape)}")
-    if vector.dtype not in (x.dtype, torch.float32) or (vector.dtype != x.dtype and x.dtype == torch.float64):
-        raise RuntimeError(f"{name} must have dtype {x.dtype} or torch.float32, but it has {vector.dtype}")
-    if vector.device != x.device:
-        raise RuntimeError(f"{name} is on {vector.device}, but the input is on {x.device}")
+    _check_tensor(name, vector)
+    if x.dim() > 1:
+        operands.check_vector(name, vector, x)
+    else:  # shape (0,): torch takes any number of channels
+        operands.check_kind(name, vector, x)
+    if name in ("weight", "bias"):
+        if vector.numel() == 0 == x.numel():
+            raise IndexError(f"{name} must have a value where the input is empty, but its shape is {vector.shape}")
+    elif vector.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(f"{name} is not differentiated and must not require a gradient; pass its detach()")
+    elif _has_tangent(vector) and not torch._C._are_functorch_transforms_active():
+        raise RuntimeError(f"{name} is not differentiated and must not have a tangent; pass its detach()")

@@ -38,8 +38,17 @@ def dense(x):
 
 
 def like(tensor, x):
-    """Return `tensor` with the strides of x: itself, or a copy."""
-    return tensor if tensor.stride() == x.stride() else torch.empty_like(x).copy_(tensor)
+    """Return `tensor`, which may be None, with the strides of a dense x: itself, or a copy."""
+    if tensor is None or (tensor.stride() == x.stride() and not tensor.is_neg()):
+        return tensor
+    return torch.empty_like(x).copy_(tensor)
+
+
+def packed(vector):
+    """Return `vector`, which may be None, with its values next to each other: itself, or a copy."""
+    if vector is None or (vector.is_contiguous() and not vector.is_neg()):
+        return vector
+    return vector.resolve_neg().contiguous()
 
 
 def view(x) -> View:
@@ -142,4 +151,8 @@ def _power(n: int) -> int:
 
 def _device(x):
     """Triton launches on the current GPU, which need not be that of x."""
-    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
+    if x.is_cuda:
+        return torch.cuda.device(x.device)
+    if not triton.knobs.runtime.interpret:
+        raise RuntimeError(f"the kernels need tensors on a CUDA device or TRITON_INTERPRET=1, but x is on {x.device}")
+    return contextlib.nullcontext()

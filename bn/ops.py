@@ -2,12 +2,17 @@
 
 Three operators, `bn::training`, `bn::inference` and `bn::backward`, and an autograd function around them:
 operators that change their arguments, as training changes the running statistics, get no formula of their own.
+
+The operators take operands of any strides, views, expanded tensors and those with the negative bit: what the kernels
+cannot read in place is copied, and a running statistic is written back from its copy. Shapes, types and devices are
+those of `bn.functional.batch_norm_act`; anything else raises before anything changes. Empty tensors are served.
 """
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from bn import launch
+from bn import launch, operands
 from bn.eager import algorithm_1
 
 
@@ -23,17 +28,38 @@ def training(
     eps: float,
     relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Algorithm 1: y, mean and 1/sqrt(sigma2 + eps) (C,), and the bits of a ReLU after a residual."""
-    outputs = _outputs(x, relu and residual is not None)
-    launch.training(
-        x, running_mean, running_var, weight, bias, residual, momentum, eps, relu, *outputs[:3], _bits(outputs[3])
-    )
+    """Algorithm 1: y, mean and 1/sqrt(sigma2 + eps) (C,), and the bits of a ReLU after a residual.
+
+    Of no values mean and sigma2 are taken for 0, and the running statistics stay.
+    """
+    _check_forward(x, running_mean, running_var, weight, bias, residual, training=True)
+    if running_mean is not None:
+        written = {"running_mean": running_mean, "running_var": running_var}
+        operands.check_apart(written, {"the input": x, "weight": weight, "bias": bias, "residual": residual})
+    x = launch.dense(x.resolve_neg())
+    y, mean, rstd, bits = outputs = _outputs(x, relu and residual is not None)
+    if x.numel() == 0:
+        mean.zero_()
+        rstd.fill_(eps**-0.5)
+        return outputs
+    running = launch.packed(running_mean), launch.packed(running_var)
+    rows = (*running, launch.packed(weight), launch.packed(bias), launch.like(residual, x))
+    launch.training(x, *rows, momentum, eps, relu, y, mean, rstd, _bits(bits))
+    for statistic, copy in zip((running_mean, running_var), running, strict=True):
+        if copy is not statistic:
+            statistic.copy_(copy)
     return outputs
 
 
 @training.register_fake
 def _(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu):
-    return _outputs(x, relu and residual is not None)
+    _check_forward(x, running_mean, running_var, weight, bias, residual, training=True)
+    return _outputs(launch.dense(x), relu and residual is not None)
+
+
+# For an operator that writes to a tensor with the negative bit, torch's own way of clearing the bit fails.
+_library = torch.library.Library("bn", "FRAGMENT")
+_library.impl("training", torch.library.fallthrough_kernel, "Negative")
 
 
 @torch.library.custom_op("bn::inference", mutates_args=())
@@ -49,16 +75,21 @@ def inference(
     keep_bits: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Algorithm 2, line 11: as `training`, with the statistics given."""
+    _check_forward(x, running_mean, running_var, weight, bias, residual, training=False)
+    x = launch.dense(x.resolve_neg())
     y, mean, rstd, bits = outputs = _outputs(x, keep_bits)
     mean.copy_(running_mean)
     rstd.copy_(running_var).add_(eps).rsqrt_()
-    launch.inference(x, weight, bias, residual, relu, y, mean, rstd, _bits(bits))
+    if x.numel():
+        rows = launch.packed(weight), launch.packed(bias), launch.like(residual, x)
+        launch.inference(x, *rows, relu, y, mean, rstd, _bits(bits))
     return outputs
 
 
 @inference.register_fake
 def _(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits):
-    return _outputs(x, keep_bits)
+    _check_forward(x, running_mean, running_var, weight, bias, residual, training=False)
+    return _outputs(launch.dense(x), keep_bits)
 
 
 @torch.library.custom_op("bn::backward", mutates_args=())
@@ -76,26 +107,59 @@ def backward(
     residual: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of section 3: dx, dweight and dbias (C,), and dz, the residual's (empty if not asked for)."""
-    outputs = _gradients(x, mean, residual)
-    dx, dweight, dbias, dz = outputs
-    launch.backward(
-        launch.like(dy, x), x, weight, bias, mean, rstd, _bits(bits), relu, training,
-        dx, dweight, dbias, dz if residual else None,
-    )  # fmt: skip
+    _check_backward(dy, x, weight, bias, mean, rstd, bits, relu)
+    x = launch.dense(x.resolve_neg())
+    dx, dweight, dbias, dz = outputs = _gradients(x, mean, residual)
+    if x.numel() == 0:
+        dweight.zero_()
+        dbias.zero_()
+        return outputs
+    rows = [launch.packed(vector) for vector in (weight, bias, mean, rstd, _bits(bits))]
+    launch.backward(launch.like(dy, x), x, *rows, relu, training, dx, dweight, dbias, dz if residual else None)
     return outputs
 
 
 @backward.register_fake
 def _(dy, x, weight, bias, mean, rstd, bits, eps, relu, training, residual):
-    return _gradients(x, mean, residual)
+    _check_backward(dy, x, weight, bias, mean, rstd, bits, relu)
+    return _gradients(launch.dense(x), mean, residual)
+
+
+def _check_forward(x, running_mean, running_var, weight, bias, residual, training):
+    operands.check_input("x", x)
+    if training:
+        operands.check_batch(x)
+    operands.check_pair(running_mean, running_var)
+    vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, vector in vectors.items():
+        if vector is not None:
+            operands.check_vector(name, vector, x)
+    if residual is not None:
+        operands.check_like("residual", residual, x)
+
+
+def _check_backward(dy, x, weight, bias, mean, rstd, bits, relu):
+    _check_forward(x, None, None, weight, bias, None, training=False)
+    operands.check_like("dy", dy, x)
+    for name, vector in {"mean": mean, "rstd": rstd}.items():
+        operands.check_vector(name, vector, x, (operands.statistics(x),))
+    operands.check_kind("bits", bits, x, (torch.uint8,))
+    needed = _bytes_of_bits(x) if relu else 0
+    if bits.dim() != 1 or (bits.numel() != 0 and bits.numel() != needed):
+        allowed = f"(0,) or ({needed},)" if relu else "(0,) where relu is False"
+        raise RuntimeError(f"bits must have shape {allowed}, but its shape is {tuple(bits.shape)}")
+
+
+def _bytes_of_bits(x):
+    """One bit for each value of an example, eight examples to a byte."""
+    v = launch.view(launch.dense(x))
+    return (v.N + 7) // 8 * v.C * v.S
 
 
 def _outputs(x, keep_bits):
-    """Room for y, mean, rstd and the bits, one for each value and eighth of an example."""
-    statistics = torch.float64 if x.dtype == torch.float64 else torch.float32
-    v = launch.view(x)
-    bits = x.new_empty((v.N + 7) // 8 * v.C * v.S if keep_bits else 0, dtype=torch.uint8)
-    mean = x.new_empty(x.shape[1], dtype=statistics)
+    """Room for y, mean, rstd and the bits."""
+    bits = x.new_empty(_bytes_of_bits(x) if keep_bits else 0, dtype=torch.uint8)
+    mean = x.new_empty(x.shape[1], dtype=operands.statistics(x))
     return torch.empty_like(x), mean, torch.empty_like(mean), bits
 
 
@@ -104,8 +168,9 @@ def _bits(bits):
 
 
 def _gradients(x, mean, residual):
-    dz = torch.empty_like(x) if residual else x.new_empty(0)
-    return torch.empty_like(x), torch.empty_like(mean), torch.empty_like(mean), dz
+    """Room for dx, dweight, dbias and dz."""
+    dweight, dbias = mean.new_empty(mean.shape), mean.new_empty(mean.shape)
+    return torch.empty_like(x), dweight, dbias, torch.empty_like(x) if residual else x.new_empty(0)
 
 
 # ---- The gradient of the gradient, by plain operations: no kernel is worth it ------------------------------------
@@ -140,8 +205,9 @@ def _second(ctx, *ups):
 def _passed(x, weight, bias, mean, rstd, bits):
     """Where ReLU let the gradient pass, as zeros and ones in the shape of x."""
     if bits.numel():
+        x = launch.dense(x)  # the bits lie as its values do
         v = launch.view(x)
-        eights = bits.view(-1, 1, v.C * v.S) >> torch.arange(8, dtype=torch.uint8, device=x.device).view(1, -1, 1)
+        eights = bits.reshape(-1, 1, v.C * v.S) >> torch.arange(8, dtype=torch.uint8, device=x.device).view(1, -1, 1)
         values = (eights & 1).view(-1, v.C * v.S)[: v.N].reshape(-1)
         return values.as_strided(x.shape, x.stride()).to(mean.dtype)
     z, _, _ = algorithm_1(x, mean, rstd**-2, weight, bias, False, 0.0, None, None, mean.dtype)
@@ -171,25 +237,45 @@ class _BatchNormAct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy, *_):
-        x, weight, bias, mean, rstd, bits = ctx.saved_tensors
-        own = ctx.residual and ctx.relu  # without ReLU the residual's gradient is dy itself
-        dx, dweight, dbias, dz = torch.ops.bn.backward(
-            dy, x, weight, bias, mean, rstd, bits, ctx.eps, ctx.relu, ctx.training, own
-        )
-        dweight = None if weight is None else dweight.to(weight.dtype)
-        dbias = None if bias is None else dbias.to(bias.dtype)
-        return dx, (dz if own else dy) if ctx.residual else None, dweight, dbias, *[None] * 7
+        dy, tangent = forward_ad.unpack_dual(dy)
+        gradients = _gradients_of(ctx, dy)
+        if tangent is None:
+            return gradients
+        pairs = zip(gradients, _gradients_of(ctx, tangent), strict=True)  # linear in dy: its own derivative
+        return tuple(None if gradient is None else forward_ad.make_dual(gradient, moved) for gradient, moved in pairs)
+
+
+def _gradients_of(ctx, dy):
+    x, weight, bias, mean, rstd, bits = ctx.saved_tensors
+    own = ctx.residual and ctx.relu  # without ReLU the residual's gradient is dy itself
+    dx, dweight, dbias, dz = torch.ops.bn.backward(
+        dy, x, weight, bias, mean, rstd, bits, ctx.eps, ctx.relu, ctx.training, own
+    )
+    dweight = None if weight is None else dweight.to(weight.dtype)
+    dbias = None if bias is None else dbias.to(bias.dtype)
+    return dx, (dz if own else dy) if ctx.residual else None, dweight, dbias, *[None] * 7
 
 
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
     """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there."""
-    x = launch.dense(x)
-    residual = None if residual is None else launch.like(residual, x)
+    x = launch.dense(x)  # here and not in the operators alone: the backward pass takes the same copy
     relu = activation == "relu"
     differentiated = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (x, residual, weight, bias)
     )
+    if differentiated and not torch.compiler.is_compiling():
+        _check_kept(input=x, weight=weight, bias=bias)
     keep_bits = relu and residual is not None and differentiated
     return _BatchNormAct.apply(
         x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
     )[0]
+
+
+def _check_kept(**tensors):
+    """What the backward pass needs must not come from inference mode: autograd says so after the statistics moved."""
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.is_inference():
+            raise RuntimeError(
+                f"Inference tensors cannot be saved for backward, but {name} was made in inference mode; "
+                "pass its clone(), or call under torch.no_grad()"
+            )

@@ -71,11 +71,28 @@ def truth(made, training, activation, residual):
     return outcome("reference", made, training, activation, residual)[0]
 
 
-def close(got, want, tolerance):
-    """Relative to the largest value, or to the inputs: the sums behind a small gradient are of large terms."""
-    for value, right in zip(got, want, strict=True):
+def close(got, want, tolerance, least=()):
+    """Relative to the largest value, or to the inputs: the sums behind a small gradient are of large terms.
+
+    `least` is the size of the terms behind the first values, where it is known; behind the others it is 0.1.
+    """
+    for value, right, size in zip(got, want, (*least, *[0.1] * (len(want) - len(least))), strict=True):
         assert value.shape == right.shape
-        assert (value - right).abs().max() <= tolerance * max(right.abs().max(), 0.1)
+        assert (value - right).abs().max() <= tolerance * max(right.abs().max(), size)
+
+
+def terms(made, training, residual):
+    """What is behind the first values of `outcome` where dy is constant and, in training, dx and dweight are 0.
+
+    Of dx the terms, gamma / sigma * dy; of dweight, a sum, as much as terms of its size make with any signs.
+    """
+    x, _, w, _, mean, var, dy = (None if t is None else t.double().cpu() for t in made)
+    axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
+    mu, sigma2 = (x.mean(axes), x.var(axes, correction=0)) if training else (mean, var)
+    rstd = (sigma2 + EPS).rsqrt().view(shape)
+    dx = (dy * rstd if w is None else dy * rstd * w.view(shape)).abs().max()
+    dweight = ((x - mu.view(shape)) * rstd * dy).square().sum(axes).sqrt().max()
+    return 0.1, dx, *([0.1] if residual else []), *([] if w is None else [dweight])
 
 
 def test_the_reference_backend_is_algorithm_1():
@@ -134,14 +151,31 @@ def test_any_shape_stride_type_and_layout(data):
     if draw(st.booleans()):  # the upstream gradient of a sum has strides of 0
         made[6] = made[6].flatten()[:1].expand(math.prod(shape)).view(shape)
     activation, residual = draw(st.sampled_from(FUSED))
-    training = draw(st.booleans())
+    agree(made, draw(st.booleans()), activation, residual, draw(st.sampled_from(SCHEDULES)))
+
+
+def agree(made, training, activation, residual, schedule):
+    """Compare the kernels with float64."""
     with pytest.MonkeyPatch.context() as patch:
-        choose(draw(st.sampled_from(SCHEDULES)), patch)
+        choose(schedule, patch)
         got, _, _ = outcome("triton", made, training, activation, residual)
     want = truth(made, training, activation, residual)
     if activation:  # where the value before ReLU is within rounding of 0, either side is right
         return close([got[0], *got[-2:]], [want[0], *want[-2:]], TOLERANCE[made[0].dtype])
-    return close(got, want, 4 * TOLERANCE[made[0].dtype])
+    return close(got, want, 4 * TOLERANCE[made[0].dtype], terms(made, training, residual))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_constant_upstream_gradient(seed, schedule, training):
+    """In training dx and dweight are 0, but for the rounding of terms that are not."""
+    torch.manual_seed(seed)
+    made = inputs((1, 30, 3, 3, 6))
+    made[6] = made[6].flatten()[:1].expand(made[6].numel()).view(made[6].shape)
+    agree(made, training, None, False, schedule)
+    if training:
+        assert max(gradient.abs().max() for gradient in truth(made, True, None, False)[1:3]) < 1e-12
 
 
 @fused
@@ -286,7 +320,7 @@ def test_wrong_types_devices_and_names():
     x, v = torch.randn(4, 3), torch.ones(3)
     with pytest.raises(RuntimeError, match=r"weight must have dtype torch\.float32"):
         batch_norm(x, None, None, v.double(), training=True)
-    with pytest.raises(RuntimeError, match="bias is on meta"):
+    with pytest.raises(RuntimeError, match="bias must be on cpu, as the input, but it is on meta"):
         batch_norm(x, None, None, v, v.to("meta"), training=True)
     with pytest.raises(NotImplementedError, match=r"torch\.int64"):
         batch_norm(x.long(), None, None, training=True)

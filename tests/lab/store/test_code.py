@@ -17,7 +17,7 @@ from bn.lab.train.settings import Setting
 
 SMALL = {"bn.lab.data.splits", *(f"bn.lab.train.{name}" for name in ("mlp", "replicas", "settings", "sgd"))}
 IMAGES = {
-    *("bn.eager", "bn.functional", "bn.layers", "bn.sync", "bn.lab.architectures"),
+    *("bn.eager", "bn.functional", "bn.layers", "bn.operands", "bn.sync", "bn.lab.architectures"),
     *("bn.lab.data.augment", "bn.lab.data.splits"),
     *("bn.lab.train.inception", "bn.lab.train.joined", "bn.lab.train.loop", "bn.lab.train.settings"),
 }
