@@ -183,6 +183,10 @@ class _BatchNormAct(torch.autograd.Function):
 
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
     """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there."""
+    if torch.compiler.is_compiling():
+        from bn import inductor  # Inductor's import takes seconds, and is needed for nothing else
+
+        inductor.register()
     x = launch.dense(x)
     residual = None if residual is None else launch.like(residual, x)
     relu = activation == "relu"
