@@ -258,6 +258,10 @@ def _gradients_of(ctx, dy):
 
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
     """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there."""
+    if torch.compiler.is_compiling():
+        from bn import inductor  # Inductor's import takes seconds, and is needed for nothing else
+
+        inductor.register()
     x = launch.dense(x)  # here and not in the operators alone: the backward pass takes the same copy
     relu = activation == "relu"
     differentiated = torch.is_grad_enabled() and any(
