@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 FAR = 100  # deviations between a mean and 0: up to here a mean summed in float32 is good to a thousandth of one
+FEW = 2**14  # in few values, m, more: the error is m * 2**-24 of the mean at most, a thousandth at FEW / m deviations
 
 
 def by_torch(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
@@ -58,12 +59,13 @@ def _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, ep
     """`F.batch_norm` in training, to the bit where no mean is far from 0, else once more from values shifted there.
 
     One addition in float32 errs by 2**-24 of the sum at most, and m of one sign, all to the same side, by m * 2**-24 of
-    the mean. A mean is far, then, where that reaches half a deviation, and at `FAR`. So large an error makes the
-    deviation that is found too large as well, but not as large as to hide the mean: 2**23 / m deviations are left.
+    the mean. A mean is far, then, where that reaches half a deviation, and at `FAR`, or `FEW` / m. So large an error
+    makes the deviation that is found too large as well, but not as large as to hide the mean: 2**23 / m are left.
     """
     variance = None if running_var is None else running_var.clone()
     y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
-    ratio, near = mean * rstd, min(FAR, 2**23 * x.shape[1] / x.numel())
+    m = x.numel() // x.shape[1]
+    ratio, near = mean * rstd, min(max(FAR, FEW / m), 2**23 / m)
     if torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
         return y
     del y  # its memory is needed

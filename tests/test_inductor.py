@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_interpreter", "by_triton")
 @pytest.fixture
 def by_triton(monkeypatch):
     """All BatchNorm by our operators, and TorchDynamo and Inductor as in a new process."""
-    monkeypatch.setattr(functional, "_choose", lambda backend, x: "triton")
+    monkeypatch.setattr(functional, "_choose", lambda backend, *tensors: "triton")
     torch._dynamo.reset()
     with torch._inductor.config.patch(joint_custom_pre_pass=None):
         yield
