@@ -26,8 +26,9 @@ def convert(module):
     statistics are the same, on a CPU to the last bit (but for values far from 0 in channels_last, where ours are
     nearer to the truth: `bn.functional.batch_norm_act`), on CUDA to rounding.
 
-    Left alone: subclasses of torch's layers, lazy and parametrized ones among them, layers with a forward of their
-    own, and SyncBatchNorm (`bn.SyncBatchNorm.convert_sync_batchnorm`). `revert` goes back; `fuse` adds the ReLUs.
+    Left alone: subclasses of torch's layers, lazy and parametrized ones among them, layers with a forward or an
+    `activation` of their own, and SyncBatchNorm (see `bn.SyncBatchNorm.convert_sync_batchnorm`). `revert` goes back;
+    `fuse` adds the ReLUs.
     """
     expect_module(module)
     for layer in module.modules():

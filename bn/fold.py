@@ -12,10 +12,9 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from bn.functional import batch_norm_act
-from bn.layers import become, expect_module, is_plain
+from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Layer, become, expect_module, is_plain
 from bn.proof import as_call, prove, twin
-from bn.sync import LAYERS, SyncBatchNorm
+from bn.sync import LAYERS, TORCHS, SyncBatchNorm
 from bn.trace import InferenceGraph, NotAGraph, graph_of, is_hooked
 
 # Of a layer that can take a BatchNorm in: the dimensions of its output, and the axis of its weight that is the channel.
@@ -28,8 +27,6 @@ FOLDABLE = {
     nn.ConvTranspose2d: (4, 1),
     nn.ConvTranspose3d: (5, 1),
 }
-# Of a BatchNorm: the least and the most dimensions of its input.
-RANKS = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4, 4), nn.BatchNorm3d: (5, 5)}
 # In half precision a weight times gamma/sigma is rounded, and what torch computes in float32 loses its digits.
 EXACT = (torch.float32, torch.float64)
 
@@ -39,27 +36,30 @@ def fold(module, example_inputs=None):
 
     >>> net = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU())
     >>> [type(part).__name__ for part in fold(net).children()]
-    ['Fixed', 'Conv2d', 'ReLU']
+    ['Fixed2d', 'Conv2d', 'ReLU']
 
     The copy gives what `module.eval()` gives, to rounding, and refuses what it refuses. Either
 
     - it is a torch.fx graph of forward, in which a BatchNorm is taken in by the convolution, transposed convolution
       or Linear that alone feeds it and feeds nothing else, where neither is shared, hooked or in half precision (fold
       first, then cast), and every other BatchNorm is `Fixed`. The graph is of one way to call the network: it raises
-      where an argument that was no tensor is another, where an attribute that its code may have read is set, and
-      where it is to be trained. Or,
+      where an argument that was no tensor is another, where an attribute is set that it does not have, and where it
+      is to be trained. Prints, warnings and what the process was set to (environment variables) are not in it. Or,
     - where no graph can hold what forward does (it looks at values, keeps or changes something, draws random numbers,
-      takes lists, has hooks), it is the same Python with every BatchNorm `Fixed`, and a UserWarning says why.
+      depends on gradients being computed, takes lists, has hooks), it is the same Python with every BatchNorm
+      `Fixed`, and a UserWarning says why.
 
-    `Fixed` is the layer in inference mode, also where `train()` is called. Subclasses of other people's are left.
+    `Fixed` is the layer in inference mode, also where `train()` is called. Left as they are: subclasses of other
+    people's, and layers with a forward or, torch's, an `activation` of their own.
 
     `example_inputs`: a tensor, a tuple of the arguments, or a dict of them by name. Without them only nn.Sequential is
     followed. With them any code is, and before it returns, output and gradients of the copy are compared with the
-    module's for these inputs. What is neither a parameter nor a buffer is copied as copy.deepcopy does it; shared are
-    what cannot be copied (a process group) and what autograd computed (an output that was kept).
+    module's for these inputs. The copy is that of copy.deepcopy, but for what autograd computed (an output that was
+    kept), which is copied without its history, and what cannot be copied (a process group), which is shared.
 
-    Errors: ValueError where a layer has no running statistics, where outputs differ, or where a function that the
-    module holds would call the original; TypeError for arguments of another type. `module` is not changed.
+    Errors: ValueError where a layer has no running statistics, where outputs differ, or where a function or weak
+    reference that the module holds leads to one of its modules, and would lead to the original; TypeError for
+    arguments of another type. `module` is not changed.
     Source: Ioffe and Szegedy (2015), section 3.1 and Algorithm 2, lines 8 to 12.
     """
     expect_module(module)
@@ -80,7 +80,7 @@ def fold(module, example_inputs=None):
     if folded is None:
         folded = _fixed(twin(module).eval())
         if call is not None:
-            prove(twin(module), twin(folded), *call, modes=(False,), exact=False)
+            prove(twin(module), twin(folded), *call, modes=(False,), done="folded", exact=False)
     return folded
 
 
@@ -91,7 +91,7 @@ def _as_graph(module: nn.Module, call) -> InferenceGraph:
     _fixed(graph)
     if call is not None:
         try:
-            prove(twin(module), graph, *call, modes=(False,), exact=False)
+            prove(twin(module), graph, *call, modes=(False,), done="folded", exact=False)
         except ValueError as error:
             raise NotAGraph(str(error)) from error
     return graph
@@ -101,41 +101,44 @@ def _fixed(module: nn.Module) -> nn.Module:
     """Fix every BatchNorm of a module, in place."""
     for layer in module.modules():
         if is_plain(layer, LAYERS):
-            ranks = next((RANKS[cls] for cls in RANKS if isinstance(layer, cls)), (2, None))
-            become(layer, Fixed, ranks=ranks, activation=getattr(layer, "activation", None))
+            become(layer, FIXED[type(layer)])
     return module
 
 
-class Fixed(nn.Module):
+class Fixed:
     """A BatchNorm layer in inference for good: an affine map for each channel (Algorithm 2, line 11)."""
 
-    def forward(self, x, residual=None):
-        """Return g(gamma (x - mean) / sqrt(variance + eps) + beta + residual); both tensors (N, C) or (N, C, *)."""
-        statistics = self.running_mean, self.running_var, self.weight, self.bias, self.eps
-        return normalized(x, residual, statistics, self.activation, self.ranks)
-
-    def extra_repr(self):
-        """Show C, eps and the activation."""
-        return f"{self.num_features}, eps={self.eps}, activation={self.activation!r}"
+    training = property(lambda self: False, lambda self, mode: None)
 
 
-# As one node in the graphs of torch.fx, which could not look into them:
+class Fixed1d(Fixed, BatchNorm1d):
+    """`BatchNorm1d` in inference."""
+
+
+class Fixed2d(Fixed, BatchNorm2d):
+    """`BatchNorm2d` in inference."""
+
+
+class Fixed3d(Fixed, BatchNorm3d):
+    """`BatchNorm3d` in inference."""
+
+
+class FixedSync(Fixed, SyncBatchNorm):
+    """`SyncBatchNorm` in inference."""
+
+
+FIXED = {
+    layer: fixed
+    for ours, fixed in zip((BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm), Fixed.__subclasses__(), strict=True)
+    for layer in (ours, TORCHS[ours])
+}
 
 
 @fx.wrap
-def normalized(x, residual, statistics, activation, ranks):
-    """Algorithm 2, line 11, with the statistics and parameters of a layer."""
-    mean, var, weight, bias, eps = statistics
-    expect_rank(x, *ranks)
-    return batch_norm_act(x, mean, var, weight, bias, False, 0.0, eps, activation=activation, residual=residual)
-
-
-@fx.wrap
-def expect_rank(x, least, most):
-    """Return x, (N, C, *), where its dimensions are at least `least` and at most `most`; None: any number."""
-    if x.dim() < least or (most is not None and x.dim() > most):
-        allowed = f"at least {least}D" if most is None else " or ".join(f"{rank}D" for rank in range(least, most + 1))
-        raise ValueError(f"expected {allowed} input (got {x.dim()}D input)")
+def expect_rank(x, rank):
+    """Return x, where it has so many dimensions."""
+    if x.dim() != rank:
+        raise ValueError(f"expected {rank}D input (got {x.dim()}D input)")
     return x
 
 
@@ -160,23 +163,23 @@ def _take_in(network: InferenceGraph):
         before, layer = parts[source.target], parts[node.target]
         if is_alone(before) and is_alone(layer) and _can_take_in(before, layer):
             _scale(before, layer)
-            _leave_out(graph, node, FOLDABLE[type(before)][0], getattr(layer, "activation", None))
+            _leave_out(graph, node, FOLDABLE[type(before)][0], layer)
     network.delete_all_unused_submodules()
     network.recompile()
 
 
-def _leave_out(graph: fx.Graph, node: fx.Node, rank: int, activation):
-    """Let the input of a node go on in its place, checked, with the activation."""
+def _leave_out(graph: fx.Graph, node: fx.Node, rank: int, layer):
+    """Let the input of a node go on in the place of a layer's call, checked, with the layer's activation."""
     with graph.inserting_before(node):
-        y = graph.call_function(expect_rank, (node.args[0], rank, rank))
+        y = graph.call_function(expect_rank, (node.args[0], rank))
         y.meta["is_wrapped"] = True
-        y = graph.call_function(torch.relu, (y,)) if activation == "relu" else y
+        y = graph.call_function(torch.relu, (y,)) if isinstance(layer, Layer) and layer.activation else y
     node.replace_all_uses_with(y)
     graph.erase_node(node)
 
 
 def _can_take_in(before, layer) -> bool:
-    if type(before) not in FOLDABLE or type(layer) not in LAYERS or before.weight.dtype not in EXACT:
+    if type(before) not in FOLDABLE or not is_plain(layer, LAYERS) or before.weight.dtype not in EXACT:
         return False
     if type(before) is nn.Linear:  # its channels are the last axis, a BatchNorm's the second: the same in (N, C) only
         return before.out_features == layer.num_features and isinstance(
@@ -198,5 +201,7 @@ def _scale(before, layer):
     else:
         transpose = FOLDABLE[type(before)][1] == 1
         fused = fuse_conv_bn_weights(weight, bias, mean, var, layer.eps, gamma, beta, transpose=transpose)
-    dtype, learns = before.weight.dtype, before.weight.requires_grad
-    before.weight, before.bias = (nn.Parameter(value.to(dtype), requires_grad=learns) for value in fused)
+    learn = before.weight.requires_grad, (before.weight if before.bias is None else before.bias).requires_grad
+    before.weight, before.bias = (
+        nn.Parameter(value.to(before.weight.dtype), requires_grad=own) for value, own in zip(fused, learn, strict=True)
+    )

@@ -7,14 +7,18 @@ built on, also writes down all that the run depended on, looks again at each cal
 something changed. So fusion happens in the torch.fx graphs that it makes: a pair is fused in the runs that have it.
 """
 
+import itertools
+import random
+import sys
+
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import fx, nn
 from torch.utils._pytree import tree_map
 
 from bn.functional import HAS_TRITON, batch_norm_act
-from bn.layers import expect_module
-from bn.proof import as_call, prove, twin
+from bn.layers import Layer, expect_module
+from bn.proof import as_call, prove, reached, twin
 
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 
@@ -49,11 +53,15 @@ def fuse(module, example_inputs):
     call = getattr(module, "_compiled_call_impl", None)
     if isinstance(module, torch._dynamo.OptimizedModule) or not (call is None or isinstance(call, Fused)):
         raise ValueError("module is compiled; fuse it instead, or before")
+    if any(isinstance(value, random.Random) for value in reached(module)):
+        raise ValueError("module holds a random.Random, whose numbers TorchDynamo draws but once")
     plain, fused = twin(module).cpu(), twin(module).cpu()
     fused._compiled_call_impl = Fused(fused)
-    prove(plain, fused, *tree_map(_on_cpu, (arguments, keywords)), modes=(True, False))
+    prove(plain, fused, *tree_map(_on_cpu, (arguments, keywords)), modes=(True, False), done="fused")
     if not fused._compiled_call_impl.pairs:
-        raise ValueError("module has no BatchNorm layer whose output goes to a ReLU and nowhere else")
+        raise ValueError(
+            "module has no BatchNorm layer whose output goes to a ReLU and nowhere else, as far as TorchDynamo follows"
+        )
     module._compiled_call_impl = Fused(module)
     return module
 
@@ -71,15 +79,23 @@ class Fused:
         self.compiled = torch.compile(_fresh_code(module._call_impl), backend=self.backend)
 
     def __call__(self, *args, **kwargs):
-        """Call the module, by its graphs where nobody else is tracing it."""
-        if torch.compiler.is_compiling() or _is_traced():
-            return self.module._call_impl(*args, **kwargs)
+        """Call the module, by its graphs where nobody else looks into it, or the copy that took this over."""
+        caller = sys._getframe(1).f_locals.get("self", self.module)  # torch does not say which module is called
+        module = caller if isinstance(caller, nn.Module) else self.module
+        if module is not self.module or torch.compiler.is_compiling() or _is_looked_into():
+            return module._call_impl(*args, **kwargs)
         # A hook may come later; NumPy's random numbers are its own; what cannot be followed runs, and raises, as it is:
         with torch._dynamo.config.patch(skip_nnmodule_hook_guards=False, trace_numpy=False, suppress_errors=True):
             return self.compiled(*args, **kwargs)
 
+    def __reduce__(self):
+        """Be nothing in copies and files."""
+        return type(None), ()
+
     def backend(self, graph_module, example_inputs):
-        """What TorchDynamo calls with each graph, to get what runs in its place."""
+        """What TorchDynamo calls with each graph, to get what runs in its place; where it raises, the code itself."""
+        if any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in graph_module.graph.nodes):
+            raise NotImplementedError("a checkpoint and an autograd.Function have gradients of their own")
         self.pairs += fuse_pairs(graph_module.graph)
         graph_module.recompile()
         return graph_module.forward
@@ -93,18 +109,27 @@ def fused_layers(module) -> set[str]:
 def fuse_pairs(graph: fx.Graph) -> list[str]:
     """Make every BatchNorm whose one reader is a ReLU, and that ReLU, one call, in place; return the layers' names."""
     names = []
-    for node in list(graph.nodes):
+    for node in filter(_is_batch_norm, list(graph.nodes)):
         relu = next(iter(node.users), None)
-        if not _is_batch_norm(node) or len(node.users) != 1 or not _is_relu_of(relu, node):
-            continue
-        if node.target is F.batch_norm:
-            node.target, node.kwargs = batch_norm_act, node.kwargs | {"activation": "relu"}
-        else:  # bn.ops.batch_norm_act: the activation is the last but one of its arguments
+        fused = len(node.users) == 1 and _is_relu_of(relu, node) and not _mode_changes(node, relu)
+        name, ours = _layer_of(node)
+        if node.target is F.batch_norm and (fused or ours):
+            node.target = batch_norm_act if ours else torchs_batch_norm_act
+            node.kwargs = node.kwargs | {"activation": "relu" if fused else None}
+        elif fused:  # bn.ops.batch_norm_act: the activation is the last but one of its arguments
             node.args = (*node.args[:-2], "relu", node.args[-1])
-        relu.replace_all_uses_with(node)
-        graph.erase_node(relu)
-        names.append(_layer_of(node))
+        if fused:
+            relu.replace_all_uses_with(node)
+            graph.erase_node(relu)
+            names.append(name)
     return names
+
+
+def torchs_batch_norm_act(input, *args, activation, **kwargs):
+    """What torch's own layer and ReLU give: the kernels' on CUDA, to rounding; elsewhere the same to the last bit."""
+    if input.is_cuda:
+        return batch_norm_act(input, *args, activation=activation, **kwargs)
+    return torch.relu(F.batch_norm(input, *args, **kwargs))
 
 
 def _is_batch_norm(node: fx.Node) -> bool:
@@ -118,15 +143,29 @@ def _is_relu_of(node: fx.Node, of: fx.Node) -> bool:
     return node.op in ("call_function", "call_method") and node.target in RELUS and node.args[:1] == (of,)
 
 
-def _layer_of(node: fx.Node) -> str:
-    """The name of the layer that a node of TorchDynamo's came from."""
+def _mode_changes(node: fx.Node, relu: fx.Node) -> bool:
+    """Tell whether anything but a counter comes between two nodes that nobody reads: gradients switched off, say."""
+    between = itertools.takewhile(lambda other: other is not relu, _after(node))
+    return any(not other.users and other.target != "add_" for other in between)
+
+
+def _after(node: fx.Node):
+    while (node := node.next).op != "root":
+        yield node
+
+
+def _layer_of(node: fx.Node) -> tuple[str, bool]:
+    """The name of the layer that a node of TorchDynamo's came from, and whether the layer is ours."""
     stack = node.meta.get("nn_module_stack") or {"": ("F.batch_norm", None)}
-    return [*stack.values()][-1][0].rpartition("__self__.")[2]
+    name, cls = [*stack.values()][-1][:2]
+    return name.rpartition("__self__.")[2], isinstance(cls, type) and issubclass(cls, Layer)
 
 
-def _is_traced() -> bool:
+def _is_looked_into() -> bool:
+    """Tell whether calls are traced, transformed, hooked or changed by others, which graphs would keep from it."""
     tracing = torch.fx._symbolic_trace.is_fx_symbolic_tracing() or torch.jit.is_tracing()
-    return tracing or torch._C._are_functorch_transforms_active()
+    changed = torch._C._are_functorch_transforms_active() or torch._C._len_torch_function_stack() > 0
+    return tracing or changed or torch.nn.modules.module._has_any_global_hook()
 
 
 def _fresh_code(function):

@@ -171,8 +171,12 @@ def become(module, cls, **attributes):
 
 
 def is_plain(module, classes):
-    """Tell whether a module is of one of the classes, not of a subclass, and nobody gave it a forward of its own."""
-    return type(module) in classes and "forward" not in vars(module)
+    """Tell whether a module is of one of the classes, not of a subclass, and nobody gave it what would change it.
+
+    That is a forward of its own, and on a layer of torch's an `activation`, which ours would carry out.
+    """
+    own = {"forward"} if isinstance(module, Layer) else {"forward", "activation"}
+    return type(module) in classes and not own & vars(module).keys()
 
 
 def expect_module(module):

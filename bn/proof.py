@@ -6,8 +6,11 @@ call what a copy would share with it. All of it is walked through here: modules,
 
 import copy
 import functools
+import pickle
 import random
 import types
+import warnings
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -18,27 +21,29 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 SEQUENCES = (list, tuple, set, frozenset, deque)
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.BuiltinFunctionType)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type, types.BuiltinFunctionType)
+FIXED = (types.FunctionType, weakref.ref)  # what copy.deepcopy takes as it is, though it may lead to a module
 UNSEEN = {"_compiled_call_impl"}  # of a module: how it is called, not what it holds
 
 
 def twin(module: nn.Module) -> nn.Module:
     """Return a copy of a module, its parameters, buffers and all that it holds.
 
-    Shared with the original are what cannot be copied (a process group) and, without its history, what autograd
-    computed (an output that was kept, a pruned weight): neither is a parameter or a buffer.
+    What autograd computed (an output that was kept, a pruned weight) is copied without its history. Shared with the
+    original is what cannot be copied: a process group, a generator, a module of Python.
 
-    Errors: ValueError where a function that the module holds has one of its modules in its closure: the function of
-    the copy would call the original.
+    Errors: ValueError where a function or a weak reference that the module holds leads to one of its modules: copies
+    of it would lead to the original.
     """
     memo, parts = {}, set(module.modules())
     for path, value in _walk(module):
         if isinstance(value, Tensor):
             if not value.is_leaf:
-                memo[id(value)] = value.detach()
-        elif isinstance(value, types.FunctionType):
+                memo[id(value)] = value.detach().clone()
+        elif isinstance(value, FIXED):
             if any(part in parts for _, part in _walk(value) if isinstance(part, nn.Module)):
-                raise ValueError(f"{path} is a function that holds a module, and would call it in a copy too")
+                what = "weak reference" if isinstance(value, weakref.ref) else "function"
+                raise ValueError(f"{path} is a {what} that leads to a module, and would lead to it in a copy too")
         elif not isinstance(value, nn.Module) and not _can_be_copied(value):
             memo[id(value)] = value
     return copy.deepcopy(module, memo)
@@ -64,10 +69,10 @@ def differences(first, second, exact=True, name="", seen=None):
         yield from (_join(name, key) for key in parts.keys() ^ others.keys())
         for key in [key for key in parts if key in others]:
             yield from differences(parts[key], others[key], exact, _join(name, key), seen)
-    elif isinstance(first, np.ndarray):
-        if not np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"):
+    elif isinstance(first, PLAIN):
+        if first != second and first == first:  # what is not a number is never the same
             yield name
-    elif isinstance(first, (*PLAIN, torch.dtype, torch.device)) and first != second and first == first:  # not NaN
+    elif _pickled(first) != _pickled(second):  # an array, a source of random numbers, an object with slots
         yield name
 
 
@@ -77,13 +82,13 @@ def observed(module: nn.Module, arguments: tuple, keywords: dict, parameters: di
     They are those of a random sum of all that comes out or is kept on the module in this call, with respect to the
     arguments and to `parameters`, tensors by name.
     """
-    arguments, keywords = tree_map(_fresh, (arguments, keywords))
-    inputs = {"the input": arguments} | keywords
-    leaves = {path: value for path, value in _walk(inputs) if isinstance(value, Tensor)} | parameters
-    leaves = {path: value for path, value in leaves.items() if value.requires_grad and value.is_leaf}
-    with random_state_kept():
+    call = tree_map(_leaf, (arguments, keywords))
+    leaves = {path: value for path, value in _walk({"the input": call[0]} | call[1]) if isinstance(value, Tensor)}
+    leaves = {path: value for path, value in (leaves | parameters).items() if value.requires_grad and value.is_leaf}
+    with random_state_kept(), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(0), random.seed(0), np.random.seed(0)
         kept = _differentiable(module)
+        arguments, keywords = tree_map(_copy_of, call)  # no leaves, so that forward may write over them
         output = module(*arguments, **keywords)
         given = [value for key, value in _differentiable([output, module]).items() if key not in kept]
         upstream = [torch.randn_like(value) for value in given]
@@ -94,21 +99,21 @@ def observed(module: nn.Module, arguments: tuple, keywords: dict, parameters: di
     return {"the output": output} | {f"the gradient of {path}": gradient for path, gradient in found.items()}
 
 
-def prove(first: nn.Module, second: nn.Module, arguments: tuple, keywords: dict, modes, exact=True):
-    """Call two modules in each mode, and raise ValueError with the names of what is not the same: see `observed`.
+def prove(first, second, arguments: tuple, keywords: dict, modes, done: str, exact=True):
+    """Call a module and what was made of it in each mode; raise ValueError with the names of what is not the same.
 
-    To the last bit where `exact`, and then what they hold afterwards is compared too, with the gradients of the
-    parameters; else to half the digits of a tensor's type, and what they hold may differ.
+    Compared is what `observed` returns, to the last bit where `exact`, and then also what the two hold afterwards and
+    the gradients of the parameters; else to half the digits of a tensor's type. `done`: what was made, for the error.
     """
     for training in modes:
         mode = "training" if training else "inference"
         seen = []
-        for module in (first, second):
+        for module, what in ((first, "the module"), (second, f"the {done} copy")):
             module.train(training)
             try:
                 seen.append(observed(module, arguments, keywords, dict(module.named_parameters()) if exact else {}))
             except Exception as error:  # a network is arbitrary code, and may raise whatever it likes
-                raise ValueError(f"in {mode} the module raises with these example_inputs: {error!r}") from error
+                raise ValueError(f"in {mode} {what} raises with these example_inputs: {error!r}") from error
         names = [*differences(*seen, exact), *(differences(first, second) if exact else ())]
         if names:
             raise ValueError(f"in {mode} these are not what they were with the example_inputs: {', '.join(names)}")
@@ -145,10 +150,19 @@ def _differentiable(value) -> dict:
     return {id(part): part for _, part in _walk(value) if isinstance(part, Tensor) and part.grad_fn}
 
 
-def _fresh(value):
+def _leaf(value):
     if not isinstance(value, Tensor):
         return value
     return value.detach().clone().requires_grad_(value.is_floating_point() or value.is_complex())
+
+
+def _copy_of(value):
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def reached(module):
+    """Yield everything that a module holds."""
+    return (value for _, value in _walk(module))
 
 
 def _walk(root):
@@ -185,6 +199,10 @@ def _parts(value) -> dict:
         return {"func": value.func, "args": value.args, "keywords": value.keywords}
     if isinstance(value, types.FunctionType):
         return {str(place): part for place, part in enumerate(_closure(value))}
+    if isinstance(value, weakref.ref):
+        return {"()": value()}
+    if isinstance(value, types.ModuleType):
+        return {}
     return getattr(value, "__dict__", None) or {}
 
 
@@ -196,17 +214,29 @@ def _closure(function) -> list:
             found.append(cell.cell_contents)
         except ValueError:  # not yet filled
             continue
-    return [*found, *(function.__defaults__ or ())]
+    return [*found, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *vars(function).values()]
 
 
 def _can_be_copied(value) -> bool:
     if isinstance(value, (*PLAIN, *SEQUENCES, Mapping, types.MethodType)) or hasattr(value, "__deepcopy__"):
         return True
     try:
-        value.__reduce_ex__(4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that of itertools
+            value.__reduce_ex__(4)
     except Exception:  # of whatever kind: this is how copy.deepcopy would go about it
         return False
     return True
+
+
+def _pickled(value):
+    """What an object with nothing that can be walked through is, in bytes; None where it cannot be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return pickle.dumps(value)
+    except Exception:
+        return None
 
 
 def _close(first: Tensor, second: Tensor, exact: bool) -> bool:

@@ -4,8 +4,13 @@ The graph is the network from then on, so forward must not do what a graph canno
 anything, draw random numbers. Whether it does is seen on the network that is traced, which is given up for it.
 """
 
+import builtins
+import gc
 import inspect
 import random
+import sys
+import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -32,31 +37,65 @@ def graph_of(module: nn.Module, call=None) -> fx.GraphModule:
     if is_hooked(module):
         raise NotAGraph("it has hooks or a forward of its own")
     fixed, untouched = _fixed_arguments(module, call), twin(module)
-    with torch.no_grad():
-        without = _trace(twin(module), fixed, only_sequential=call is None)
+    tracer = _Tracer(only_sequential=call is None)
     with torch.enable_grad():
-        graph = _trace(module, fixed, only_sequential=call is None)
-    if str(without) != str(graph):
-        raise NotAGraph("it depends on whether gradients are computed")
+        graph = _trace(tracer, module, fixed)
     if kept := [*differences(untouched, module)]:
         raise NotAGraph(f"it changes {', '.join(sorted(kept))}")
-    _check_arguments(graph, fixed)
-    plain = {name: _attributes(part) for name, part in untouched.named_modules()}
-    return _fixed_in_place(InferenceGraph(module, graph, type(module).__name__), plain)
+    if tracer.stand_ins_left():
+        raise NotAGraph("it keeps values outside of the module")
+    for mode in (
+        torch.no_grad(),
+        torch.inference_mode(),
+        torch.autocast("cuda" if torch.cuda.is_available() else "cpu"),
+    ):
+        with mode:
+            other = _trace(_Tracer(only_sequential=call is None), twin(untouched), fixed)
+        if str(other) != str(graph):
+            raise NotAGraph("it depends on whether gradients are computed, or on autocast")
+    try:
+        _check_arguments(graph, module, fixed)
+        network = InferenceGraph(module, graph, type(module).__name__)
+    except (SyntaxError, TypeError) as error:  # names that cannot be written down in Python
+        raise NotAGraph(f"{type(error).__name__}: {error}") from error
+    return network.closed()
 
 
-def _trace(module: nn.Module, fixed: dict, only_sequential: bool) -> fx.Graph:
-    with random_state_kept():
+def _trace(tracer, module: nn.Module, fixed: dict) -> fx.Graph:
+    with random_state_kept(), _stand_ins_are_tensors():
         before = _random_numbers()
         try:
-            graph = _Tracer(only_sequential).trace(module, concrete_args=fixed)
+            graph = tracer.trace(module, concrete_args=fixed)
         except NotAGraph:
             raise
         except Exception as error:  # forward is arbitrary code, and meets stand-ins for its values
             raise NotAGraph(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
         if _random_numbers() != before:
             raise NotAGraph("it draws random numbers")
+    if tracer.was_asked:
+        raise NotAGraph("it looks at values")
     return graph
+
+
+@contextmanager
+def _stand_ins_are_tensors():
+    """Answer forward that a stand-in is a tensor; torch itself must know better."""
+    usual = builtins.isinstance
+
+    def answer(value, classes):
+        if issubclass(type(value), fx.Proxy) and not _is_of_torch(sys._getframe(1)):
+            return usual(torch.empty(0), classes)
+        return usual(value, classes)
+
+    builtins.isinstance = answer
+    try:
+        yield
+    finally:
+        builtins.isinstance = usual
+
+
+def _is_of_torch(frame) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "bn")
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -69,9 +108,28 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True  # or a buffer that forward changes would really be changed by tracing it
 
-    def __init__(self, only_sequential: bool):
+    def __init__(self, only_sequential: bool = False):
         super().__init__()
-        self.only_sequential = only_sequential
+        self.only_sequential, self.was_asked, self.stand_ins = only_sequential, False, []
+
+    def proxy(self, node):
+        stand_in = super().proxy(node)
+        self.stand_ins.append(weakref.ref(stand_in))
+        return stand_in
+
+    def stand_ins_left(self) -> bool:
+        """Tell whether anything still holds a stand-in for a value; circles of them are collected first."""
+        if any(stand_in() is not None for stand_in in self.stand_ins):
+            gc.collect()
+        return any(stand_in() is not None for stand_in in self.stand_ins)
+
+    def to_bool(self, obj):
+        self.was_asked = True  # forward may catch what is raised here
+        return super().to_bool(obj)
+
+    def iter(self, obj):
+        self.was_asked = True
+        return super().iter(obj)
 
     def is_leaf_module(self, m, module_qualified_name):
         opaque = isinstance(m, (_BatchNorm, torch.jit.ScriptModule)) or is_hooked(m)
@@ -92,7 +150,16 @@ class _Tracer(fx.Tracer):
 
 
 class InferenceGraph(fx.GraphModule):
-    """A network in inference that is a graph: what its code read when it was traced can be set no more."""
+    """A network in inference that is a graph: it cannot be trained, and what its code may have read cannot be set."""
+
+    def closed(self):
+        """Set no new attribute from here on, on any part of the graph."""
+        for part in self.modules():
+            if type(part) is nn.Module:
+                part.__class__ = _Part
+            if isinstance(part, _Part | InferenceGraph):
+                vars(part)["_closed"] = True
+        return self
 
     def train(self, mode=True):
         """Refuse training, for which the graph is not made."""
@@ -101,35 +168,28 @@ class InferenceGraph(fx.GraphModule):
         return super().train(False)
 
     def __setattr__(self, name, value):
-        _expect_free(self, name)
+        _expect_known(self, name)
         super().__setattr__(name, value)
+
+    def __copy__(self):
+        return InferenceGraph(self, self.graph, self._get_name()).closed()
+
+    def __deepcopy__(self, memo):
+        return super().__deepcopy__(memo).closed()
 
 
 class _Part(nn.Module):
     """The place of a module that is in the graph, with its name and its parts."""
 
     def __setattr__(self, name, value):
-        _expect_free(self, name)
+        _expect_known(self, name)
         super().__setattr__(name, value)
 
 
-def _expect_free(module, name):
-    if name in vars(module).get("_read", ()):
-        raise AttributeError(f"{name} was read when the network was folded, and cannot be changed; set it before")
-
-
-def _fixed_in_place(graph: InferenceGraph, plain: dict) -> InferenceGraph:
-    """Make the attributes that modules had when they were traced read-only."""
-    for name, part in graph.named_modules():
-        if type(part) is nn.Module:
-            part.__class__ = _Part
-        if isinstance(part, _Part | InferenceGraph):
-            vars(part)["_read"] = plain.get(name, frozenset())
-    return graph
-
-
-def _attributes(module: nn.Module) -> frozenset:
-    return frozenset(name for name in vars(module) if not name.startswith("_") and name != "training")
+def _expect_known(module, name):
+    known = [vars(module), *(vars(module).get(table, ()) for table in ("_parameters", "_buffers", "_modules"))]
+    if vars(module).get("_closed") and not hasattr(type(module), name) and not any(name in names for names in known):
+        raise AttributeError(f"{name} cannot be set on a folded network, which is a graph of what was read before")
 
 
 def _fixed_arguments(module, call) -> dict:
@@ -152,10 +212,10 @@ def _fixed_arguments(module, call) -> dict:
     return fixed
 
 
-def _check_arguments(graph: fx.Graph, fixed: dict):
+def _check_arguments(graph: fx.Graph, module: nn.Module, fixed: dict):
     """Give the arguments their names back, and have the graph ask for a tensor where it was made with one."""
-    for node in [node for node in graph.nodes if node.op == "placeholder"]:
-        name = next((name for name in fixed if node.target in (name, f"{name}_1")), node.target)
+    places = [node for node in graph.nodes if node.op == "placeholder"]
+    for node, name in zip(places, inspect.signature(module.forward).parameters, strict=True):
         node.target = name
         if name not in fixed:
             with graph.inserting_after(node):

@@ -182,7 +182,7 @@ def test_folded_any_network_is_what_it_was_in_inference(rows, with_example):
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
     assert net.list == [] and net.kept is None and net.training
     if isinstance(folded, torch.fx.GraphModule):
-        with pytest.raises(AttributeError, match="flag was read when the network was folded"):
+        with pytest.raises(AttributeError, match="flag cannot be set on a folded network"):
             folded.flag = True
         want = want[:2]
     got = outcomes(folded, False, INFERENCE[: len(want)])

@@ -1,6 +1,7 @@
 """Networks folded for inference, against the networks they come from in inference mode."""
 
 import copy
+import pickle
 import random
 import warnings
 
@@ -23,6 +24,10 @@ REFUSALS = (ValueError, TypeError, AttributeError, AssertionError)
 
 def close(got, want):
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def fixed_in(net):
+    return sum(isinstance(part, Fixed) for part in net.modules())
 
 
 def quietly(net, *example):
@@ -49,7 +54,8 @@ def test_folded_is_inference_to_rounding_and_the_original_is_left(case, first, w
     folded = bn.fold(net, x) if with_example else quietly(net)
     assert repr(net) == text and net.training
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
-    assert not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in folded.modules())
+    layers = [part for part in folded.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    assert all(isinstance(part, Fixed) for part in layers)
     assert not folded.training and (not with_example or isinstance(folded, InferenceGraph))
     close(folded(x), net.eval()(x))
     close(folded(x[:1]), net(x[:1]))
@@ -62,9 +68,9 @@ def test_fold_takes_in_what_it_can_and_fixes_the_rest():
     x = torch.randn(3, 4, 6, 6, dtype=torch.float64)
     folded = bn.fold(randomize(sequential(), x))
     # taken in by Conv2d; not by a ConvTranspose2d in groups; by one without, and by two Linears; not by a Sigmoid
-    assert count(folded, Fixed) == 2 and isinstance(folded, InferenceGraph)
-    assert [type(part) for part in (folded.get_submodule("4"), folded.get_submodule("14"))] == [Fixed, Fixed]
-    assert count(bn.fold(randomize(Branches()), x), Fixed) == 1
+    assert fixed_in(folded) == 2 and isinstance(folded, InferenceGraph)
+    assert all(isinstance(folded.get_submodule(name), Fixed) for name in ("4", "14"))
+    assert fixed_in(bn.fold(randomize(Branches()), x)) == 1
     assert count(bn.fold(randomize(nn.Sequential(Residual(), Residual())), x), Fixed) == 0
 
 
@@ -72,7 +78,7 @@ def test_without_examples_code_of_its_own_is_not_followed():
     net, x = randomize(Residual()), torch.randn(3, 4, 6, 6, dtype=torch.float64)
     with pytest.warns(UserWarning, match="forward of Residual cannot be made a graph.*code of its own, which is foll"):
         folded = bn.fold(net)
-    assert type(folded) is Residual and count(folded, Fixed) == 2
+    assert type(folded) is Residual and fixed_in(folded) == 2
     close(folded(x), net.eval()(x))
 
 
@@ -106,7 +112,7 @@ def seen(net, ways=("eval", "no_grad", "epoch")):
     return found
 
 
-@pytest.mark.parametrize("example", [None, 0, 2, 3, 4])
+@pytest.mark.parametrize("example", [None, 0, 3, 4])
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda cls: cls.__name__)
 def test_a_program_folded_gives_its_numbers_or_raises(program, example):
     net = build(program)
@@ -125,7 +131,7 @@ def test_a_program_folded_gives_its_numbers_or_raises(program, example):
 
 
 GRAPHS = {"Program", "Optional", "Flag", "OnEpoch", "OnTraining", "Twice", "Both", "Summed", "Viewed", "Weights"}
-GRAPHS |= {"Methods", "Listed", "Checkpointed"}
+GRAPHS |= {"Methods", "Listed", "OnType", "Checkpointed"}
 
 
 def test_which_programs_become_a_graph():
@@ -142,8 +148,8 @@ def test_which_programs_become_a_graph():
         ("Counting", "it changes calls, epoch, log.0"),
         ("Scaling", "it changes scale"),
         ("Drawing", "it draws random numbers"),
-        ("OnGrad", "it depends on whether gradients are computed"),
-        ("OnType", "in inference these are not what they were with the example_inputs: the output, the gradient of"),
+        ("OnGrad", "it depends on whether gradients are computed, or on autocast"),
+        ("Caught", "it looks at values"),
         ("Inner", "it changes seq.0.last"),
     ],
 )
@@ -151,7 +157,7 @@ def test_why_a_program_is_no_graph(program, reason):
     cls = next(cls for cls in PROGRAMS if cls.__name__ == program)
     with pytest.warns(UserWarning, match=f"forward of {program} cannot be made a graph, so each .*: {reason}"):
         folded = bn.fold(build(cls), calls()[0])
-    assert type(folded) is cls and count(folded, Fixed) == 2
+    assert type(folded) is cls and fixed_in(folded) == 2
 
 
 def test_a_graph_refuses_what_it_was_not_made_for():
@@ -163,11 +169,17 @@ def test_a_graph_refuses_what_it_was_not_made_for():
         folded(x)
     with pytest.raises(AssertionError, match="mask has been specialized to have value None"):
         folded(x, y, mask=y)
-    with pytest.raises(AttributeError, match=r"^epoch was read when the network was folded, and cannot be changed"):
+    with pytest.raises(AttributeError, match=r"^epoch cannot be set on a folded network, which is a graph of what was"):
         folded.epoch = 3
     with pytest.raises(ValueError, match=r"^a folded network stays in inference mode"):
         folded.train()
-    folded.note = "of my own"
+    for again in (copy.copy(folded), copy.deepcopy(folded), pickle.loads(pickle.dumps(folded))):
+        torch.testing.assert_close(again(x, y), folded(x, y), rtol=0, atol=0)
+        for name in ("epoch", "_private", "training_flag"):
+            with pytest.raises(AttributeError, match=f"^{name} cannot be set on a folded network"):
+                setattr(again, name, 1)
+        with pytest.raises(ValueError, match=r"^a folded network stays in inference mode"):
+            again.train()
     assert folded.eval() is folded and not folded.training
 
 
@@ -231,7 +243,7 @@ def test_folded_is_as_near_to_float64_as_torch(dtype, before, mean):
 
 def test_folding_before_casting_takes_in():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    assert count(bn.fold(net).half(), Fixed) == 0 and count(bn.fold(net.half()), Fixed) == 1
+    assert count(bn.fold(net).half(), Fixed) == 0 and fixed_in(bn.fold(net.half())) == 1
 
 
 # ---- What is left alone --------------------------------------------------------------------------------------------
@@ -258,7 +270,7 @@ def test_fold_leaves_a_layer_that_is_used_elsewhere(how):
     net = randomize(net)
     want = copy.deepcopy(net).eval()(x)
     folded = bn.fold(net, x)
-    assert type(folded.bn) is Fixed
+    assert isinstance(folded.bn, Fixed)
     close(folded(x), want)
 
 
@@ -269,7 +281,7 @@ def test_fold_leaves_a_layer_that_adds_a_residual(how):
     net.bn, net.before = bn.BatchNorm1d(3, activation="relu"), nn.Linear(3, 3)
     net = randomize(net)
     folded = bn.fold(net, x)
-    assert type(folded.bn) is Fixed
+    assert isinstance(folded.bn, Fixed)
     close(folded(x), net.eval()(x))
 
 
@@ -288,7 +300,7 @@ def test_fold_leaves_alone_what_hooks_or_parametrizes_weights():
         randomize(net)
         net.train()(x).square().sum().backward()  # after a step, tensors with a history stand where the weights were
         folded = bn.fold(net)
-        assert count(folded, Fixed) == fixed
+        assert fixed_in(folded) == fixed
         close(folded(x), net.eval()(x))
 
 
@@ -335,7 +347,7 @@ def test_a_function_that_would_call_the_original_is_refused_by_name():
     net = Held()
     for name, value in {"act": lambda x: net.body[1](x), "acts": [lambda x, part=net.body: part(x)]}.items():
         setattr(net, name, value)
-        with pytest.raises(ValueError, match=rf"^{name}.* is a function that holds a module, and would call it in a"):
+        with pytest.raises(ValueError, match=rf"^{name}.* is a function that leads to a module, and would lead"):
             bn.fold(net)
         delattr(net, name)
     net.act = torch.nn.functional.relu

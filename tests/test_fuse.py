@@ -333,7 +333,7 @@ def test_refusals_name_what_is_wrong():
         bn.fuse(net, x)
     holder = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())
     holder.act = lambda x: holder[1](x)
-    with pytest.raises(ValueError, match=r"^act is a function that holds a module, and would call it in a copy too"):
+    with pytest.raises(ValueError, match=r"^act is a function that leads to a module, and would lead to it in"):
         bn.fuse(holder, x)
     assert holder._compiled_call_impl is None
 
