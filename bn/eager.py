@@ -20,7 +20,7 @@ def by_torch(x, running_mean, running_var, weight, bias, training, momentum, eps
 
     In training on a CPU, torch sums the float32 values of an input that lies channels last (that of a 2-D input too)
     one after another, which loses the statistics of a channel whose mean is far from 0. There they are taken again,
-    from values shifted by the mean that was found. That needs a decision on values; where none can be taken (in
+    from values shifted by that mean, summed better. That needs a decision on values; where none can be taken (in
     torch.compile, export, a trace, torch.func, a dispatch mode and a tensor that has one, such as a fake), the result
     is torch's. The other layouts and types are torch's everywhere.
     """

@@ -38,7 +38,7 @@ BATCH, RATE, STD = paper.MNIST_BATCH, 0.5, 0.01  # as Figure 1 is trained
 ROUNDS, STEPS = 9, 1_000  # a second or less of each side in a round
 LAST = ((60, 100), (32, 64, 14, 14), (32, 64, 56, 56))  # shapes of inputs that lie channels last
 VALUES = {"mean 0": (0.0, 1.0), "mean 5e5, deviation 8": (5e5, 8.0)}  # looked at; and normalized a second time
-STEP_VALUES = 2**22  # values in the steps of one side in a round: 10 milliseconds or more
+STEP_VALUES = 2**22  # values in the steps of one side in a round, of which there are ten or more
 OUT = "build/bench"  # emptied first: the English edition is then trained and printed from nothing
 
 
@@ -149,7 +149,7 @@ def means() -> None:
 
 def _times(shape: tuple[int, ...], mean: float, deviation: float) -> list[float]:
     """In each round, the time of bn over torch's."""
-    steps = max(3, STEP_VALUES // math.prod(shape))
+    steps = max(10, STEP_VALUES // math.prod(shape))
     ours, theirs = (normalization(f, shape, mean, deviation) for f in (functional.batch_norm, batch_norm))
     for advance in (ours, theirs):
         speed(advance, 3)  # warms the caches
