@@ -58,11 +58,11 @@ def graph_of(module: nn.Module, call=None) -> fx.GraphModule:
         network = InferenceGraph(module, graph, type(module).__name__)
     except (SyntaxError, TypeError) as error:  # names that cannot be written down in Python
         raise NotAGraph(f"{type(error).__name__}: {error}") from error
-    return network.closed()
+    return network.closed({name: frozenset(dir(part)) for name, part in untouched.named_modules()})
 
 
 def _trace(tracer, module: nn.Module, fixed: dict) -> fx.Graph:
-    with random_state_kept(), _stand_ins_are_tensors():
+    with random_state_kept(), _stand_ins_are_tensors(module):
         before = _random_numbers()
         try:
             graph = tracer.trace(module, concrete_args=fixed)
@@ -78,24 +78,22 @@ def _trace(tracer, module: nn.Module, fixed: dict) -> fx.Graph:
 
 
 @contextmanager
-def _stand_ins_are_tensors():
-    """Answer forward that a stand-in is a tensor; torch itself must know better."""
-    usual = builtins.isinstance
+def _stand_ins_are_tensors(module: nn.Module):
+    """Answer the code of a network, where it asks, that a stand-in for a tensor is one; torch itself knows better."""
 
     def answer(value, classes):
-        if issubclass(type(value), fx.Proxy) and not _is_of_torch(sys._getframe(1)):
-            return usual(torch.empty(0), classes)
-        return usual(value, classes)
+        return isinstance(torch.empty(0) if isinstance(value, fx.Proxy) else value, classes)
 
-    builtins.isinstance = answer
+    names = {cls.__module__ for part in module.modules() for cls in type(part).__mro__} & sys.modules.keys()
+    scopes = [vars(sys.modules[name]) for name in names if not name.startswith(("torch.", "bn."))]
+    scopes = [scope for scope in scopes if "isinstance" not in scope and scope is not vars(builtins)]
+    for scope in scopes:
+        scope["isinstance"] = answer
     try:
         yield
     finally:
-        builtins.isinstance = usual
-
-
-def _is_of_torch(frame) -> bool:
-    return frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "bn")
+        for scope in scopes:
+            del scope["isinstance"]
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -152,13 +150,13 @@ class _Tracer(fx.Tracer):
 class InferenceGraph(fx.GraphModule):
     """A network in inference that is a graph: it cannot be trained, and what its code may have read cannot be set."""
 
-    def closed(self):
-        """Set no new attribute from here on, on any part of the graph."""
-        for part in self.modules():
+    def closed(self, names: dict):
+        """From here on set no new attribute of any part: no public one, and none of the `names` that the part had."""
+        for name, part in self.named_modules():
             if type(part) is nn.Module:
                 part.__class__ = _Part
             if isinstance(part, _Part | InferenceGraph):
-                vars(part)["_closed"] = True
+                vars(part)["_closed"] = names.get(name, frozenset())
         return self
 
     def train(self, mode=True):
@@ -172,10 +170,21 @@ class InferenceGraph(fx.GraphModule):
         super().__setattr__(name, value)
 
     def __copy__(self):
-        return InferenceGraph(self, self.graph, self._get_name()).closed()
+        return InferenceGraph(self, self.graph, self._get_name()).closed(self._names())
 
     def __deepcopy__(self, memo):
-        return super().__deepcopy__(memo).closed()
+        return super().__deepcopy__(memo).closed(self._names())
+
+    def __reduce__(self):
+        return _loaded, (*super().__reduce__()[:2], self._get_name(), self._names())
+
+    def _names(self) -> dict:
+        return {name: vars(part)["_closed"] for name, part in self.named_modules() if "_closed" in vars(part)}
+
+
+def _loaded(load, arguments, name, names) -> InferenceGraph:
+    graph = load(*arguments)
+    return InferenceGraph(graph, graph.graph, name).closed(names)
 
 
 class _Part(nn.Module):
@@ -187,8 +196,11 @@ class _Part(nn.Module):
 
 
 def _expect_known(module, name):
+    closed = vars(module).get("_closed")
+    if closed is None or (name.startswith("_") and name not in closed) or hasattr(type(module), name):
+        return
     known = [vars(module), *(vars(module).get(table, ()) for table in ("_parameters", "_buffers", "_modules"))]
-    if vars(module).get("_closed") and not hasattr(type(module), name) and not any(name in names for names in known):
+    if not any(name in names for names in known):
         raise AttributeError(f"{name} cannot be set on a folded network, which is a graph of what was read before")
 
 
@@ -213,13 +225,20 @@ def _fixed_arguments(module, call) -> dict:
 
 
 def _check_arguments(graph: fx.Graph, module: nn.Module, fixed: dict):
-    """Give the arguments their names back, and have the graph ask for a tensor where it was made with one."""
+    """Give the arguments their names back, and have the graph ask for what it was made with."""
     places = [node for node in graph.nodes if node.op == "placeholder"]
     for node, name in zip(places, inspect.signature(module.forward).parameters, strict=True):
+        for check in reversed(_readers(node) if name in fixed else []):  # by torch.fx, whose sentences name no value
+            graph.erase_node(check)
         node.target = name
-        if name not in fixed:
-            with graph.inserting_after(node):
-                graph.call_function(expect_tensor, (node, name)).meta["is_wrapped"] = True
+        with graph.inserting_after(node):
+            arguments = (node, name, fixed[name]) if name in fixed else (node, name)
+            graph.call_function(expect_same if name in fixed else expect_tensor, arguments).meta["is_wrapped"] = True
+
+
+def _readers(node: fx.Node) -> list[fx.Node]:
+    """The nodes that read a node, and those that read them."""
+    return [reader for user in node.users for reader in (user, *_readers(user))]
 
 
 @fx.wrap
@@ -227,6 +246,14 @@ def expect_tensor(value, name):
     """Raise TypeError where an argument is no tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, as when the network was folded, but it is {value!r}")
+
+
+@fx.wrap
+def expect_same(value, name, before):
+    """Raise ValueError where an argument is not what it was."""
+    if isinstance(value, Tensor) or value != before:
+        found = "a tensor" if isinstance(value, Tensor) else repr(value)
+        raise ValueError(f"{name} must be {before!r}, as when the network was folded, but it is {found}")
 
 
 def _random_numbers() -> tuple:
