@@ -26,6 +26,7 @@ FIXED = (types.FunctionType, weakref.ref)  # what copy.deepcopy takes as it is, 
 UNSEEN = {"_compiled_call_impl"}  # of a module: how it is called, not what it holds
 
 
+@torch.inference_mode(False)
 def twin(module: nn.Module) -> nn.Module:
     """Return a copy of a module, its parameters, buffers and all that it holds.
 
@@ -82,10 +83,10 @@ def observed(module: nn.Module, arguments: tuple, keywords: dict, parameters: di
     They are those of a random sum of all that comes out or is kept on the module in this call, with respect to the
     arguments and to `parameters`, tensors by name.
     """
-    call = tree_map(_leaf, (arguments, keywords))
-    leaves = {path: value for path, value in _walk({"the input": call[0]} | call[1]) if isinstance(value, Tensor)}
-    leaves = {path: value for path, value in (leaves | parameters).items() if value.requires_grad and value.is_leaf}
     with random_state_kept(), torch.inference_mode(False), torch.enable_grad():
+        call = tree_map(_leaf, (arguments, keywords))
+        leaves = {path: value for path, value in _walk({"the input": call[0]} | call[1]) if isinstance(value, Tensor)}
+        leaves = {path: value for path, value in (leaves | parameters).items() if value.requires_grad and value.is_leaf}
         torch.manual_seed(0), random.seed(0), np.random.seed(0)
         kept = _differentiable(module)
         arguments, keywords = tree_map(_copy_of, call)  # no leaves, so that forward may write over them

@@ -4,6 +4,7 @@ Each is a class with BatchNorm and ReLU in it; `observe` calls it in every way t
 can be seen, so that a converted, fused or folded network can be laid beside the one that it was made from.
 """
 
+import itertools
 import random
 from types import SimpleNamespace
 
@@ -222,6 +223,57 @@ class Caught(Program):
 class Checkpointed(Program):
     def forward(self, x, skip=None, mask=None):
         return torch.utils.checkpoint.checkpoint(lambda x: self.seq(self.relu(self.body(x))), x, use_reentrant=False)
+
+
+class NoGrad(Program):
+    """The gradient of the ReLU is switched off, not that of the layer."""
+
+    def forward(self, x, skip=None, mask=None):
+        y = self.body(x)
+        with torch.set_grad_enabled(self.epoch < 3 and torch.is_grad_enabled()):
+            z = self.relu(y)
+        return self.seq(z) + y.sigmoid().mean()
+
+
+class Slots:
+    __slots__ = ("n",)
+
+    def __init__(self):
+        self.n = 0
+
+
+class Sources(Program):
+    """Numbers of its own, which change from call to call, held where no dictionary shows them."""
+
+    def __init__(self):
+        super().__init__()
+        self.source, self.count, self.slots = np.random.default_rng(1), itertools.count(1), Slots()
+
+    def forward(self, x, skip=None, mask=None):
+        self.slots.n += 1
+        return self.seq(self.relu(self.body(x))) * (self.source.random() + next(self.count) + self.slots.n)
+
+
+class Asks(Program):
+    """What is done depends on what kind of layer comes next."""
+
+    def forward(self, x, skip=None, mask=None):
+        for layer in [self.conv, self.bn, *self.seq]:
+            x = layer(input=x) if isinstance(layer, nn.BatchNorm2d) else layer(x)
+            x = x.abs() if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer is self.bn else x
+        return x
+
+
+OUTSIDE = []
+
+
+class Outside(Program):
+    """Features for a loss, in a list that is nobody's."""
+
+    def forward(self, x, skip=None, mask=None):
+        y = self.body(x)
+        OUTSIDE.append(y)
+        return self.seq(self.relu(y))
 
 
 PROGRAMS = [Program, *Program.__subclasses__()]

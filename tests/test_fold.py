@@ -4,6 +4,7 @@ import copy
 import pickle
 import random
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_a_program_folded_gives_its_numbers_or_raises(program, example):
 
 
 GRAPHS = {"Program", "Optional", "Flag", "OnEpoch", "OnTraining", "Twice", "Both", "Summed", "Viewed", "Weights"}
-GRAPHS |= {"Methods", "Listed", "OnType", "Checkpointed"}
+GRAPHS |= {"Methods", "Listed", "OnType", "Checkpointed", "Asks", "NoGrad"}
 
 
 def test_which_programs_become_a_graph():
@@ -148,6 +149,8 @@ def test_which_programs_become_a_graph():
         ("Counting", "it changes calls, epoch, log.0"),
         ("Scaling", "it changes scale"),
         ("Drawing", "it draws random numbers"),
+        ("Sources", "it changes count, slots, source"),
+        ("Outside", "it keeps values outside of the module"),
         ("OnGrad", "it depends on whether gradients are computed, or on autocast"),
         ("Caught", "it looks at values"),
         ("Inner", "it changes seq.0.last"),
@@ -341,6 +344,54 @@ def test_what_cannot_be_copied_is_shared(tmp_path):
         close(same(x), net(x))
     finally:
         dist.destroy_process_group()
+
+
+def test_what_autograd_computed_is_copied_with_nothing_shared():
+    net = Held(h=(torch.ones(3, requires_grad=True) * 2))
+    net.register_buffer("ema", torch.zeros(3))
+    net.ema = net.ema * 0.9 + net.body[1].weight * 0.1
+    folded = quietly(net)
+    for name in ("h", "ema"):
+        mine, theirs = getattr(folded, name), getattr(net, name)
+        torch.testing.assert_close(mine, theirs.detach(), rtol=0, atol=0)
+        assert mine.data_ptr() != theirs.data_ptr() and not mine.requires_grad
+    assert set(folded.state_dict()) == set(net.state_dict())
+
+
+def test_a_weak_reference_or_a_function_with_attributes_that_leads_to_the_original_is_refused():
+    net = Held()
+    net.body.parent = weakref.ref(net)
+    with pytest.raises(ValueError, match=r"^body\.parent is a weak reference that leads to a module"):
+        bn.fold(net)
+    del net.body.parent
+
+    def act(x, *, part=None):
+        return x
+
+    act.part, net.act = net.body, act
+    with pytest.raises(ValueError, match=r"^act is a function that leads to a module"):
+        bn.fold(net)
+    del act.part
+    act.__kwdefaults__ = {"part": net.body}
+    with pytest.raises(ValueError, match=r"^act is a function that leads to a module"):
+        bn.fold(net)
+    act.__kwdefaults__, net.library = None, torch.nn.functional
+    assert quietly(net).library is torch.nn.functional
+
+
+def test_names_that_python_cannot_write_down_are_no_graph():
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    net.add_module("graph", nn.ReLU())
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(quietly(net, x)(x), net.eval()(x))
+
+
+def test_an_activation_that_somebody_else_put_on_a_layer_is_not_carried_out():
+    net, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), torch.randn(4, 3)
+    net[1].activation = "relu"
+    want = net.eval()(x)
+    for other in (bn.fold(net), bn.fold(net, x), bn.SyncBatchNorm.convert_sync_batchnorm(net), bn.convert(net)):
+        torch.testing.assert_close(other(x), want)
 
 
 def test_a_function_that_would_call_the_original_is_refused_by_name():
