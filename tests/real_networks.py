@@ -57,13 +57,13 @@ def operators():
 @pytest.fixture(scope="module")
 def tally(request):
     """What was found of each network, by name; written and said at the end."""
-    found = {}
+    found, source = {}, provenance.source()
     yield found
     left_out = [name for name, what in found.items() if what.get("left out")]
     with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
         print(f"\nleft out for their size: {len(left_out)}: {', '.join(left_out)}")
         if set(found) == set(NETWORKS) and not request.session.testsfailed:
-            RECORD.write_text(json.dumps(record(found), indent=1, ensure_ascii=False) + "\n", "utf-8")
+            RECORD.write_text(json.dumps(record(found, source), indent=1) + "\n", "utf-8")
             print(f"{RECORD.relative_to(paths.ROOT)} is written")
 
 
@@ -85,7 +85,7 @@ def test_network(name, tally, subtests, one_thread):
         with subtests.test("fuse"):
             found |= check_fuse(net, arguments, others)
     with subtests.test("fold"):
-        found |= check_fold(net.double(), *tree_map(doubled, (arguments, others)))
+        found |= check_fold(net, arguments, others)
     tally[name] = found
     del net
     torch._dynamo.reset()
@@ -173,7 +173,11 @@ def check_fuse(net: nn.Module, arguments: tuple, others: tuple) -> dict:
 
 
 def check_fold(net: nn.Module, arguments: tuple, others: tuple) -> dict:
-    """Folded with an example and without, a copy gives what the network gives in inference, to rounding."""
+    """Folded with an example and without, a copy gives what the network gives in inference, to rounding.
+
+    The network itself is in float64 afterwards.
+    """
+    net, (arguments, others) = net.double(), tree_map(doubled, (arguments, others))
     before, parts = {key: value.clone() for key, value in net.state_dict().items()}, state_of_parts(net)
     wanted = results(in_inference(copy.deepcopy(net), others))
     expect_close(results(in_inference(folded(net)[0], others)), wanted)
@@ -296,11 +300,10 @@ def doubled(value):
 # ---- The record ----------------------------------------------------------------------------------------------------
 
 
-def record(tally: dict) -> dict:
+def record(tally: dict, source: dict) -> dict:
     """What the book keeps: counts for each library, and where they come from."""
     libraries = {library: counts(library, tally) for library in sorted({one.library for one in NETWORKS.values()})}
     everything = {key: sum(one[key] for one in libraries.values()) for key in libraries["timm"]}
-    source = provenance.source()
     return {
         "counts": libraries | {"all": everything},
         "left_out": [name for name, found in tally.items() if found.get("left out")],

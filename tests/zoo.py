@@ -6,7 +6,7 @@ of many families.
 
 import importlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import pytest
@@ -147,6 +147,7 @@ def measured(network: Network) -> tuple[int, int]:
     return sum(isinstance(part, _BatchNorm) for part in net.modules()), sum(p.numel() for p in net.parameters())
 
 
+@cache
 def replace_missing_operators() -> None:
     """Give torchvision what its detectors call, where it is beside a build of torch that its operators are not for."""
     torchvision_models()
