@@ -29,11 +29,12 @@ $(foreach name,$(filter-out $(SETTINGS),$(typed)),$(error unknown setting '$(nam
 $(foreach name,$(SETTINGS),$(if $(findstring $$,$(value $(name)))$(findstring $(newline),$(value $(name))),\
   $(error $(name) must be one line without a dollar sign)))
 
-.PHONY: help book test data bench bench-gpu serve clean venv
+.PHONY: help book test test-networks data bench bench-gpu serve clean venv
 
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
+	@echo "make test-networks   prove the functions for whole networks on those of torchvision and timm (twenty minutes)"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points; dataset=tiny-imagenet fetches that"
 	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"
 	@echo "make bench-gpu   on a machine with CUDA: measure the kernels, for book/records/kernels/gpu.json"
@@ -56,6 +57,10 @@ test: $(BIN)/ready
 	ruff check bn book tests notebooks
 	ruff format --check bn book tests notebooks
 	pytest
+
+# Writes book/networks.json, from which the page on the package has its counts.
+test-networks: $(BIN)/networks
+	pytest tests/real_networks.py --show-capture=no
 
 data: $(BIN)/ready
 	python -m bn.lab.data.fetch $(if $(value dataset),$(call quoted,dataset))
@@ -80,6 +85,11 @@ $(BIN)/ready: pyproject.toml | venv
 	@# All the extras by name, so that pip meets torch's pin at once and not after a newer one with CUDA.
 	$(call quoted,PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,book,test]'
+	@touch $@
+
+# torch is there already, and pip leaves what fits as it is.
+$(BIN)/networks: $(BIN)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[networks]'
 	@touch $@
 
 # The programs in .venv/bin name their Python by its full path; where that is not here, none of them runs.

@@ -3,6 +3,7 @@
 import doctest
 import functools
 import inspect
+import json
 import re
 import types
 
@@ -11,10 +12,11 @@ import polib
 import pytest
 from bs4 import BeautifulSoup
 from sphinx.errors import ExtensionError
-from test_book import build
+from test_book import ROOT, build
 from test_translation import extracted
 
 import bn
+from bn.lab.show import numbers
 
 FUNCTIONAL = {"batch_norm", "batch_norm_act"}  # what else bn.functional defines serves the layers
 LANGUAGES = pytest.mark.parametrize("language", ["en", "ar"])
@@ -108,6 +110,16 @@ def test_examples_run_as_they_stand_on_the_page(name):
     complaints = []
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     assert doctest.DocTestRunner(optionflags=flags).run(test, out=complaints.append).failed == 0, "".join(complaints)
+
+
+@LANGUAGES
+def test_the_counts_of_networks_are_those_of_the_record(language):
+    counts = json.loads((ROOT / "book" / "networks.json").read_text("utf-8"))["counts"]
+    asked = re.findall(r"{networks}`(\w+) (\w+)`", (ROOT / "book" / "api.md").read_text("utf-8"))
+    said = " ".join(paragraph.get_text() for paragraph in page(language).select("#api-networks > p"))
+    wanted = sorted(numbers.number(counts[library][count]) for library, count in asked)
+    assert wanted and sorted(re.findall("\u2066[^\u2069]*\u2069", said)) == wanted
+    assert not re.search(r"(?<![\u2066A-Za-z\d,])\d", said), "a number that is not of the record"
 
 
 # ---- The directive -------------------------------------------------------------------------------

@@ -389,7 +389,7 @@ def test_an_environment_that_cannot_run_is_to_be_made_again(tmp_path, fault):
         (folder / ".venv" / "bin" / "python").unlink()
         if fault == "a link to nowhere":
             (folder / ".venv" / "bin" / "python").symlink_to(tmp_path / "nowhere")
-    for command in ("book", "test", "data", "bench", "bench-gpu", "serve"):
+    for command in ("book", "test", "test-networks", "data", "bench", "bench-gpu", "serve"):
         done = make(folder, command)
         first, second, *others = done.stdout.splitlines()
         assert done.returncode == 2 and len(others) == 1 and others[0].startswith("make: ***")

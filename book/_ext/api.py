@@ -1,16 +1,21 @@
-"""The `api` directive: the signatures and docstrings of `bn`, in English in every edition, and their index."""
+"""The `api` directive: the signatures and docstrings of `bn`, in English in every edition, and their index.
+
+The role `networks` is for the one thing on that page that was counted: what the functions did to real networks.
+"""
 
 import importlib
 import inspect
+import json
 import re
 from itertools import groupby
+from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.inspect import signature, stringify_signature
 
 KINDS = {"class": inspect.isclass, "function": inspect.isfunction}
@@ -114,11 +119,23 @@ def fill(app, doctree):
         place.replace_self(block)
 
 
+class Networks(SphinxRole):
+    """{networks}`LIBRARY COUNT` becomes a number of networks.json, which `make test-networks` writes."""
+
+    def run(self) -> tuple[list[nodes.Node], list]:
+        from bn.lab.show import numbers
+
+        library, count = self.text.split()
+        found = json.loads((Path(self.env.srcdir) / "networks.json").read_text(encoding="utf-8"))
+        return [nodes.Text(numbers.number(found["counts"][library][count]))], []
+
+
 def setup(app):
     start = '<div class="bn-api" dir="ltr" lang="en">'
     visit, depart = lambda self, node: self.body.append(start), lambda self, node: self.body.append("</div>")
     app.add_node(English, html=(visit, depart))
     app.add_directive("api", Api)
     app.add_directive("api-index", ApiIndex)
+    app.add_role("networks", Networks())
     app.connect("doctree-read", fill)
     return {"parallel_read_safe": True}
