@@ -70,11 +70,12 @@ def batch_norm_act(
     Shapes: `input` and `residual` (N, C), (N, C, *) or, as torch has it, (0,); the other four tensors (C,), each
     None or given. Types: float32, bfloat16, float16 or float64; parameters of the input's type or of float32.
     Strides: any, of every operand; views, expanded tensors and the negative bit too. Statistics and sums are in
-    float32 or better. `activation` is None or "relu". The result has the input's shape, type and memory format.
+    float32 or better, where torch's kernel on a CPU is not given half-precision statistics. `activation` is None or "relu". The result has the input's shape, type and memory format.
     Gradients of any order, and tangents of forward-mode differentiation, reach `input`, `weight`, `bias` and
     `residual`; under forward mode, vmap and torch.func "triton" is torch's kernel.
 
-    `backend`: "torch" is torch's kernel; "triton" is `bn.kernels`, on CUDA (or anywhere in Triton's
+    `backend`: "torch" is torch's kernel (in training on a CPU, where a float32 input lies channels last and its mean
+    is far from 0, on shifted values, which keep the digits that it would lose); "triton" is `bn.kernels`, on CUDA (or anywhere in Triton's
     interpreter); "reference" is Algorithm 1 in float64, an operation for each line; "auto" takes "triton" for
     CUDA tensors large enough to repay a launch and "torch" for the rest.
 

@@ -236,8 +236,6 @@ def test_large_mean_small_deviation(resident, mean, std, channels_last, monkeypa
     ours = error("triton")
     assert ours < 1e-4
     assert ours < 0.1 * (naive / want - 1).abs().max()
-    if channels_last and DEVICE == "cpu":
-        assert ours < error("torch")
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")  # the interpreter's, in the padding that is not stored
