@@ -70,14 +70,15 @@ def batch_norm_act(
     Shapes: `input` and `residual` (N, C), (N, C, *) or, as torch has it, (0,); the other four tensors (C,), each
     None or given. Types: float32, bfloat16, float16 or float64; parameters of the input's type or of float32.
     Strides: any, of every operand; views, expanded tensors and the negative bit too. Statistics and sums are in
-    float32 or better, where torch's kernel on a CPU is not given half-precision statistics. `activation` is None or "relu". The result has the input's shape, type and memory format.
-    Gradients of any order, and tangents of forward-mode differentiation, reach `input`, `weight`, `bias` and
-    `residual`; under forward mode, vmap and torch.func "triton" is torch's kernel.
+    float32 or better, unless torch's kernel on a CPU is given statistics in half precision. `activation` is None or
+    "relu". The result has the input's shape, type and memory format. Gradients of any order, and tangents of
+    forward-mode differentiation, reach `input`, `weight`, `bias` and `residual`; under forward mode, vmap and
+    torch.func "triton" is torch's kernel.
 
-    `backend`: "torch" is torch's kernel (in training on a CPU, where a float32 input lies channels last and its mean
-    is far from 0, on shifted values, which keep the digits that it would lose); "triton" is `bn.kernels`, on CUDA (or anywhere in Triton's
-    interpreter); "reference" is Algorithm 1 in float64, an operation for each line; "auto" takes "triton" for
-    CUDA tensors large enough to repay a launch and "torch" for the rest.
+    `backend`: "torch" is torch's kernel (on a CPU, in training, with a float32 input that lies channels last and has
+    a mean far from 0, it is given shifted values, or it would lose their digits); "triton" is `bn.kernels`, on CUDA
+    (or anywhere in Triton's interpreter); "reference" is Algorithm 1 in float64, an operation for each line; "auto"
+    takes "triton" for CUDA tensors large enough to repay a launch and "torch" for the rest.
 
     Errors: ValueError for `eps` <= 0 in training (< 0 otherwise), one value for each channel in training, one
     running statistic without the other, or an unknown `activation` or `backend`; NotImplementedError for another
