@@ -39,7 +39,8 @@ def fuse(module, example_inputs):
     by TorchDynamo and made again where any of that changed, in which a pair is one `bn.functional.batch_norm_act`.
     So what other functions do to the network counts: replaced layers, hooks, `convert_sync_batchnorm`. Parts that
     are called on their own, slices, copies and files are not fused. nn.ReLU, F.relu and Tensor.relu are found, after
-    torch's layers, ours, and F.batch_norm; what cannot be followed in forward runs as it is. It takes seconds.
+    torch's layers, ours, and F.batch_norm; what cannot be followed in forward runs as it is. It takes seconds. Under
+    torch.compile the module itself is compiled, and a ReLU after the kernels goes into them without `fuse`.
 
     `example_inputs`: a tensor, a tuple of the arguments, or a dict of them by name; a small mini-batch will do, which
     serves the module in training and in inference. Before it returns, a copy of the module on the CPU is called with
