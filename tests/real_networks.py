@@ -194,7 +194,7 @@ def check_fold(net: nn.Module, arguments: tuple, others: tuple) -> dict:
     expect_same(dict(net.state_dict()), before)
     graph = isinstance(copied, InferenceGraph)
     taken_in = sum(node.target is expect_rank for node in copied.graph.nodes) if graph else 0
-    fixed = sum(type(part) is Fixed for part in copied.modules())
+    fixed = sum(isinstance(part, Fixed) for part in copied.modules())
     in_float32 = next(net.parameters()).dtype == torch.float32
     return {"taken in": taken_in, "fixed": fixed, "graph": graph, "refused": reason, "in float32": in_float32}
 
