@@ -273,7 +273,7 @@ def test_fold_leaves_a_layer_that_is_used_elsewhere(how):
     net = randomize(net)
     want = copy.deepcopy(net).eval()(x)
     folded = bn.fold(net, x)
-    assert isinstance(folded.bn, Fixed)
+    assert isinstance(folded, InferenceGraph) and isinstance(folded.bn, Fixed)
     close(folded(x), want)
 
 
@@ -284,7 +284,7 @@ def test_fold_leaves_a_layer_that_adds_a_residual(how):
     net.bn, net.before = bn.BatchNorm1d(3, activation="relu"), nn.Linear(3, 3)
     net = randomize(net)
     folded = bn.fold(net, x)
-    assert isinstance(folded.bn, Fixed)
+    assert isinstance(folded, InferenceGraph) and isinstance(folded.bn, Fixed)
     close(folded(x), net.eval()(x))
 
 
