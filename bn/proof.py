@@ -65,7 +65,7 @@ def differences(first, second, exact=True, name="", seen=None):
         return
     parts, others = _parts(first), _parts(second)
     if type(first) is not type(second):
-        yield name
+        yield f"{name} ({type(second).__name__} in place of {type(first).__name__})"
     elif parts or others:
         yield from (_join(name, key) for key in parts.keys() ^ others.keys())
         for key in [key for key in parts if key in others]:
