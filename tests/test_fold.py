@@ -144,9 +144,9 @@ def test_which_programs_become_a_graph():
     ("program", "reason"),
     [
         ("Kept", "it changes pre"),
-        ("KeptDeep", "it changes helper.calls, helper.seen.0.0"),
+        ("KeptDeep", r"it changes helper\.calls, helper\.seen\.0\.0"),
         ("Features", "TraceError: symbolically traced variables cannot be used as inputs to control flow"),
-        ("Counting", "it changes calls, epoch, log.0"),
+        ("Counting", r"it changes calls .*, epoch, log\.0"),
         ("Scaling", "it changes scale"),
         ("Drawing", "it draws random numbers"),
         ("Sources", "it changes count, slots, source"),
