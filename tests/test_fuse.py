@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import random
 import sys
 
@@ -374,8 +375,9 @@ def test_hooks_on_all_modules_come_late_and_are_called():
 def test_values_far_from_0_are_torchs_where_the_layer_is_and_ours_where_it_is():
     torch.manual_seed(0)
     x = torch.randn(2000, 4) + 1e6
-    layers = [nn.BatchNorm1d(4), nn.Sigmoid(), nn.BatchNorm1d(4), nn.ReLU()]
-    for change in (nn.Module.train, bn.convert):
+    far_before_relu = [nn.BatchNorm1d(4), nn.ReLU()]
+    far_alone = [nn.BatchNorm1d(4), nn.Sigmoid(), nn.BatchNorm1d(4), nn.ReLU()]
+    for change, layers in itertools.product((nn.Module.train, bn.convert), (far_before_relu, far_alone)):
         net = change(nn.Sequential(*copy.deepcopy(layers)))
         twin = copy.deepcopy(net)
         bn.fuse(net, x)
