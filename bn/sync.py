@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bn.eager import algorithm_1, follow
 from bn.functional import batch_norm_act
-from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Layer, become, is_plain
+from bn.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, Layer, become
 
 
 class SyncBatchNorm(Layer, _BatchNorm):
@@ -149,7 +149,7 @@ class SyncBatchNorm(Layer, _BatchNorm):
         as they are: each process normalizes there alone. Returns `module`.
         """
         for layer in module.modules():
-            if is_plain(layer, LAYERS):
+            if type(layer) in LAYERS and "forward" not in vars(layer):
                 activation = layer.activation if isinstance(layer, Layer) else None
                 become(layer, cls, activation=activation, process_group=process_group)
         return module

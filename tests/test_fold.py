@@ -387,10 +387,11 @@ def test_names_that_python_cannot_write_down_are_no_graph():
 
 
 def test_an_activation_that_somebody_else_put_on_a_layer_is_not_carried_out():
-    net, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), torch.randn(4, 3)
-    net[1].activation = "relu"
+    net, x = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3), nn.BatchNorm1d(3)), torch.randn(4, 3)
+    net[0].activation = net[2].activation = "relu"
     want = net.eval()(x)
-    for other in (bn.fold(net), bn.fold(net, x), bn.SyncBatchNorm.convert_sync_batchnorm(net), bn.convert(net)):
+    for change in (bn.convert, bn.SyncBatchNorm.convert_sync_batchnorm, bn.fold, lambda net: bn.fold(net, x)):
+        other = change(copy.deepcopy(net))
         torch.testing.assert_close(other(x), want)
 
 

@@ -362,10 +362,10 @@ def test_gradients_are_compared_wherever_fuse_is_called(inside):
 
 def test_hooks_on_all_modules_come_late_and_are_called():
     net, seen = sequential(), []
+    net[2].inplace = False
     bn.fuse(net, X)(X)
     hook = nn.modules.module.register_module_full_backward_hook(lambda part, gi, go: seen.append(part))
     try:
-        net[2].inplace = False
         net(X).sum().backward()
     finally:
         hook.remove()
