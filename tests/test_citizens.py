@@ -234,7 +234,7 @@ class Constant(nn.Module):
 def test_a_call_on_what_is_known_is_refused_by_the_trace_or_made_at_once():
     net = Constant(bn.BatchNorm1d(3))
     with pytest.raises(
-        (fx.proxy.TraceError, TypeError), match="control flow|weight must be a tensor or None, but it is"
+        (fx.proxy.TraceError, TypeError), match=r"control flow|weight must be a tensor or None, but it is"
     ):
         fx.symbolic_trace(net)
     assert net.bn.num_batches_tracked == 0
