@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bn.proof import differences, random_state_kept, twin
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-CONSTANTS = (type(None), bool, int, float, str)  # arguments of which torch.fx sees to it that they stay what they were
+CONSTANTS = (type(None), bool, int, float, str)  # arguments that a graph can compare with what they were
 
 
 class NotAGraph(Exception):
