@@ -151,9 +151,8 @@ def _check_backward(dy, x, weight, bias, mean, rstd, bits, relu):
 
 
 def _bytes_of_bits(x):
-    """One bit for each value of an example, eight examples to a byte."""
-    v = launch.view(launch.dense(x))
-    return (v.N + 7) // 8 * v.C * v.S
+    """One bit for each value."""
+    return launch.bytes_of_bits(launch.dense(x))
 
 
 def _outputs(x, keep_bits):
@@ -205,11 +204,7 @@ def _second(ctx, *ups):
 def _passed(x, weight, bias, mean, rstd, bits):
     """Where ReLU let the gradient pass, as zeros and ones in the shape of x."""
     if bits.numel():
-        x = launch.dense(x)  # the bits lie as its values do
-        v = launch.view(x)
-        eights = bits.reshape(-1, 1, v.C * v.S) >> torch.arange(8, dtype=torch.uint8, device=x.device).view(1, -1, 1)
-        values = (eights & 1).view(-1, v.C * v.S)[: v.N].reshape(-1)
-        return values.as_strided(x.shape, x.stride()).to(mean.dtype)
+        return launch.unpacked(bits, launch.dense(x)).to(mean.dtype)
     z, _, _ = algorithm_1(x, mean, rstd**-2, weight, bias, False, 0.0, None, None, mean.dtype)
     return (z > 0).to(mean.dtype)
 

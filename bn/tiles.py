@@ -1,8 +1,18 @@
-"""The pieces of a tensor that a Triton program works on: loading, storing and summing them.
+"""The pieces of a tensor that a Triton program works on: where they lie, loading, storing and summing them.
 
-A tensor is seen as `view` = (N, C, S, stride_n, stride_c): N examples, C channels, S positions next to each other. A
-tile of it has `size` = (BLOCK_N, BLOCK_C, BLOCK_S) values; `index` counts the tiles of channel block `block`, those
-of the same examples first. All functions are inlined into the kernels of `bn.kernels`. Offsets have 64 bits.
+A dense tensor is seen as `view` = (N, C, S, stride): N rows, `stride` = C * S values apart, in which C channels follow
+each other with S values each. If channels come last in memory, S is 1 and every position of every example is a row.
+
+A tile is ROWS rows by LANES neighbouring values of each, and `size` = (ROWS, LANES, CHANNELS, PLANES, ALIGN, EVEN):
+
+- PLANES: all values of a tile are of one channel, and its statistics are numbers. Otherwise a column is of one
+  channel, and they are a number a column, (1, LANES); a row then goes on from one channel to the next.
+- CHANNELS of them make a channel block, whose statistics are ready together; with PLANES that is one.
+- ALIGN: a power of two that divides where rows and channel blocks begin: so many values are read at a time.
+- EVEN: the tiles cover the tensor exactly, so that nothing is masked.
+
+A task is a column of tiles one below the other, or with PLANES a row of tiles side by side, `LENGTH` at most. All
+functions are inlined into the kernels of `bn.kernels`. Offsets have 64 bits.
 """
 
 import triton
@@ -10,137 +20,200 @@ import triton.language as tl
 
 
 @triton.jit
-def positions(index, block, view, size: tl.constexpr):
-    """Example, channel and position of each value of a tile, on three axes, and which of them exist."""
-    N, C, S, _, _ = view
-    BLOCK_N: tl.constexpr = size[0]
-    BLOCK_C: tl.constexpr = size[1]
-    BLOCK_S: tl.constexpr = size[2]
-    tiles_s = tl.cdiv(S, BLOCK_S)
-    n = ((index // tiles_s) * BLOCK_N + tl.arange(0, BLOCK_N))[:, None, None]
-    c = (block * BLOCK_C + tl.arange(0, BLOCK_C))[None, :, None]
-    s = ((index % tiles_s) * BLOCK_S + tl.arange(0, BLOCK_S))[None, None, :]
-    return n, c, s, (n < N) & (c < C) & (s < S)
+def task_at(task, block, view, size: tl.constexpr, LENGTH):
+    """First row and lane of a task of a channel block, counted from the tensor's first, and how many tiles it has.
 
-
-@triton.jit
-def offsets_of(n, c, s, view):
-    """Where values lie in memory, from the first on."""
-    return n.to(tl.int64) * view[3] + c.to(tl.int64) * view[4] + s
-
-
-@triton.jit
-def tile_at(index, block, view, size: tl.constexpr):
-    """Where the values of a tile lie, and which of them exist."""
-    n, c, s, inside = positions(index, block, view, size)
-    return offsets_of(n, c, s, view), inside
-
-
-@triton.jit
-def values_each(index, view, size: tl.constexpr):
-    """How many values of each channel exist in a tile."""
-    tiles_s = tl.cdiv(view[2], size[2])
-    examples = tl.minimum(view[0] - (index // tiles_s) * size[0], size[0])
-    return examples * tl.minimum(view[2] - (index % tiles_s) * size[2], size[2])
-
-
-@triton.jit
-def load(pointer, tile, T: tl.constexpr):
-    """The values of a tile, 0 where there are none."""
-    offsets, inside = tile
-    return tl.load(pointer + offsets, mask=inside, other=0).to(T)
-
-
-@triton.jit
-def store(pointer, tile, values):
-    """Values into a tile, in the type of the tensor; they are not read again soon."""
-    offsets, inside = tile
-    tl.store(pointer + offsets, values.to(pointer.dtype.element_ty), mask=inside, eviction_policy="evict_first")
-
-
-@triton.jit
-def total(values):
-    """Sum over examples and positions, (BLOCK_C,)."""
-    return tl.sum(tl.sum(values, 2), 0)
-
-
-@triton.jit
-def moments(x, index, block, view, size: tl.constexpr, T: tl.constexpr):
-    """Of a tile: values, how many of each channel exist, their mean and squared deviations, (BLOCK_C,).
-
-    Summed from the first value of each channel on: a mean far from 0 costs no digits.
+    Lanes are positions of the channel with PLANES, otherwise columns.
     """
-    tile = tile_at(index, block, view, size)
-    values, here = load(x, tile, T), values_each(index, view, size).to(T)
-    tiles_s = tl.cdiv(view[2], size[2])
-    n, s = (index // tiles_s) * size[0], (index % tiles_s) * size[2]
-    c = channels_of(block, size)
-    first = load(x, (offsets_of(n, c, s, view), c < view[1]), T)
-    from_first = tl.where(tile[1], values - first[None, :, None], 0)
-    shift = total(from_first) / here
-    deviations = tl.where(tile[1], from_first - shift[None, :, None], 0)
-    return values, here, first + shift, total(deviations * deviations)
+    N, _, S, _ = view
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    CHANNELS: tl.constexpr = size[2]
+    if size[3]:
+        pieces = tl.cdiv(S, LENGTH * LANES)
+        row, lane = task // pieces * ROWS, task % pieces * (LENGTH * LANES)
+        number = tl.minimum(tl.cdiv(S - lane, LANES), LENGTH)
+    else:
+        across = tl.cdiv(CHANNELS * S, LANES)
+        row, lane = task // across * (LENGTH * ROWS), block * (CHANNELS * S) + task % across * LANES
+        number = tl.minimum(tl.cdiv(N - row, ROWS), LENGTH)
+    return row, lane, number
+
+
+@triton.jit
+def aligned(number, ALIGN: tl.constexpr):
+    """A multiple of ALIGN as the compiler sees that it is one: a hint would be lost where a function is inlined."""
+    return number // ALIGN * ALIGN
+
+
+@triton.jit
+def lanes_of(view, size: tl.constexpr):
+    """Offset of each value of a tile from its first, (ROWS, LANES): the same for all tiles."""
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    stride = aligned(view[3], size[4])
+    return tl.arange(0, ROWS)[:, None].to(tl.int64) * stride + tl.arange(0, LANES)[None, :]
+
+
+@triton.jit
+def tile_at(index, row, lane, lanes, block, view, size: tl.constexpr):
+    """Where the values of tile `index` of a task lie, and which of them exist, (ROWS, LANES) each."""
+    N, C, S, _ = view
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    CHANNELS: tl.constexpr = size[2]
+    ALIGN: tl.constexpr = size[4]
+    stride = aligned(view[3], ALIGN)
+    if size[3]:
+        start = row.to(tl.int64) * stride + aligned(block * S.to(tl.int64), ALIGN) + lane
+        offset, row, lane, end = start + index * LANES, row, lane + index * LANES, S
+    else:
+        end = tl.minimum((block + 1) * CHANNELS, C) * S
+        offset = row.to(tl.int64) * stride + aligned(lane, ALIGN) + index * (ROWS * stride.to(tl.int64))
+        row += index * ROWS
+    end = aligned(end - lane, ALIGN)
+    inside = (tl.arange(0, ROWS)[:, None] < N - row) & (tl.arange(0, LANES)[None, :] < end)
+    return offset + lanes, inside
+
+
+@triton.jit
+def load(pointer, tile, other, size: tl.constexpr, policy: tl.constexpr):
+    """The values of a tile, in the tensor's type; `other` where there are none."""
+    offsets, inside = tile
+    if size[5]:
+        values = tl.load(pointer + offsets, eviction_policy=policy)
+    else:
+        values = tl.load(pointer + offsets, mask=inside, other=other, eviction_policy=policy)
+    return values
+
+
+@triton.jit
+def store(pointer, tile, values, size: tl.constexpr, policy: tl.constexpr):
+    """Values into a tile, in the tensor's type."""
+    offsets, inside = tile
+    values = values.to(pointer.dtype.element_ty)
+    if size[5]:
+        tl.store(pointer + offsets, values, eviction_policy=policy)
+    else:
+        tl.store(pointer + offsets, values, mask=inside, eviction_policy=policy)
+
+
+@triton.jit
+def total(values, size: tl.constexpr):
+    """Sum of a tile: a number with PLANES, otherwise one of each column, (1, LANES)."""
+    return tl.sum(tl.sum(values, 1), 0) if size[3] else tl.sum(values, 0)[None, :]
+
+
+@triton.jit
+def moments(x, row, lane, number, block, view, size: tl.constexpr, T: tl.constexpr):
+    """Of a task: how many values each channel or column has there, their mean and their squared deviations.
+
+    Every lane sums on its own, from the mean of the first tile on: a mean far from 0 costs no digits, and between the
+    first tile and the last no thread waits for another. Where deviations are d, of n values in k tiles, at most
+    sum(d)**2 / n <= k * the squared deviations, so that their difference keeps the digits.
+    """
+    N, _, S, _ = view
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    lanes = lanes_of(view, size)
+    if size[3]:
+        rows = tl.minimum(N - row, ROWS)
+        first, count = rows * tl.minimum(S - lane, LANES), rows * tl.minimum(S - lane, number * LANES)
+    else:
+        first, count = tl.minimum(N - row, ROWS), tl.minimum(N - row, number * ROWS)
+    values = load(x, tile_at(0, row, lane, lanes, block, view, size), 0, size, "").to(T)
+    # Divided before they are summed: the sum of large values may be too large. In the tensor's type, so that a value
+    # that does not exist can stand for the mean, and be no deviation.
+    shift = total(values * (1 / first.to(T)), size).to(x.dtype.element_ty)
+    sums, squares = tl.zeros((ROWS, LANES), T), tl.zeros((ROWS, LANES), T)
+    for index in tl.range(0, number, loop_unroll_factor=2):
+        values = load(x, tile_at(index, row, lane, lanes, block, view, size), shift, size, "").to(T)
+        deviations = values - shift.to(T)
+        sums += deviations
+        squares += deviations * deviations
+    n, sums, squares = count.to(T), total(sums, size), total(squares, size)
+    mean = sums / n
+    squares -= sums * mean
+    return n, shift.to(T) + mean, tl.where(squares < 0, 0, squares)
 
 
 # ---- One value for each channel ------------------------------------------------------------------------------------
 
 
 @triton.jit
-def channels_of(block, size: tl.constexpr):
-    """The numbers of the channels of a block, (BLOCK_C,)."""
-    BLOCK_C: tl.constexpr = size[1]
-    return block * BLOCK_C + tl.arange(0, BLOCK_C)
+def channels_at(lane, block, view, size: tl.constexpr):
+    """The channel of each lane of a tile: a number with PLANES, otherwise (1, LANES)."""
+    LANES: tl.constexpr = size[1]
+    return block if size[3] else ((lane + tl.arange(0, LANES)) // view[2])[None, :]
 
 
 @triton.jit
-def vector(pointer, block, view, size: tl.constexpr, T: tl.constexpr):
-    """The values of a channel block, (BLOCK_C,).
+def channels_of(block, size: tl.constexpr):
+    """The channels of a block, (1, CHANNELS to the next power of two)."""
+    CHANNELS: tl.constexpr = size[2]
+    places = tl.arange(0, triton.next_power_of_2(CHANNELS))
+    # Beyond the block there is none: so large a number that it is beyond every tensor.
+    return tl.where(places < CHANNELS, block * CHANNELS + places, 2**31 - 1)[None, :]
+
+
+@triton.jit
+def vector(pointer, default: tl.constexpr, channels, view, T: tl.constexpr):
+    """The values of some channels, of the same shape; the default where there is no tensor.
 
     From the L2 cache (.cg): another program of the same launch may have written them after this one's L1 cache
     took in their neighbours.
     """
-    channels = channels_of(block, size)
-    return tl.load(pointer + channels, mask=channels < view[1], other=0, cache_modifier=".cg").to(T)
-
-
-@triton.jit
-def keep(pointer, block, view, size: tl.constexpr, values):
-    """One value for each channel of a block, (BLOCK_C,), into a tensor (C,)."""
-    channels = channels_of(block, size)
-    tl.store(pointer + channels, values.to(pointer.dtype.element_ty), mask=channels < view[1])
-
-
-@triton.jit
-def parameter(pointer, default: tl.constexpr, block, view, size: tl.constexpr, T: tl.constexpr):
-    """The values of a channel block, to be broadcast over a tile; the default where there is no tensor."""
     if pointer is None:
-        values = tl.full((1, 1, 1), default, T)
-    elif size[1] == 1:  # a scalar is loaded once, a tensor of one value once for each value that it meets
-        values = tl.load(pointer + block, cache_modifier=".cg").to(T)
+        values = tl.full((1, 1), default, T)
     else:
-        values = vector(pointer, block, view, size, T)[None, :, None]
+        values = tl.load(pointer + channels, mask=channels < view[1], other=0, cache_modifier=".cg").to(T)
     return values
 
 
-# ---- ReLU after a residual: x alone cannot tell which values passed, so a bit of each is kept. A byte holds the -----
-# ---- bits of eight examples at one place; the bytes lie as the values of every eighth example do. -------------------
+@triton.jit
+def keep(pointer, channels, view, values):
+    """One value for each of some channels into a tensor (C,)."""
+    tl.store(pointer + channels, values.to(pointer.dtype.element_ty), mask=channels < view[1])
+
+
+# ---- ReLU after a residual: x alone cannot tell which values passed, so a bit of each is kept. A byte holds those ---
+# ---- of so many neighbours as a thread has: 8 of two bytes each, 4 of four. Each run of values begins a byte of its --
+# ---- own; a run is a row, or with PLANES the positions of a channel in it. -------------------------------------------
 
 
 @triton.jit
-def store_bits(bits, passed, index, block, view, size: tl.constexpr):
+def _bytes_at(index, row, lane, block, view, size: tl.constexpr, EACH: tl.constexpr):
+    """Where the bytes of a tile lie, and which of them exist, (ROWS, LANES / EACH) each."""
+    N, C, S, stride = view
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    CHANNELS: tl.constexpr = size[2]
+    if size[3]:
+        run, runs, first, lane, end = tl.cdiv(S, EACH), C, block, lane + index * LANES, S
+    else:
+        run, runs, first, end = tl.cdiv(stride, EACH), 1, 0, tl.minimum((block + 1) * CHANNELS, C) * S
+        row += index * ROWS
+    n, places = row + tl.arange(0, ROWS)[:, None], lane // EACH + tl.arange(0, LANES // EACH)[None, :]
+    return (n.to(tl.int64) * runs + first) * run + places, (n < N) & (places * EACH < end)
+
+
+@triton.jit
+def store_bits(bits, passed, index, row, lane, block, view, size: tl.constexpr, EACH: tl.constexpr):
     """Whether each value of a tile passed, as bits."""
-    BYTES: tl.constexpr = size[0] // 8
-    BLOCK_C: tl.constexpr = size[1]
-    BLOCK_S: tl.constexpr = size[2]
-    eights = tl.reshape(passed.to(tl.int32), [BYTES, 8, BLOCK_C, BLOCK_S])
-    packed = tl.sum(eights << tl.arange(0, 8)[None, :, None, None], 1)
-    rows = (tl.cdiv(view[0], 8), view[1], view[2], view[3], view[4])
-    store(bits, tile_at(index, block, rows, (BYTES, BLOCK_C, BLOCK_S)), packed)
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    neighbours = tl.reshape(passed.to(tl.int32), (ROWS, LANES // EACH, EACH))
+    offsets, inside = _bytes_at(index, row, lane, block, view, size, EACH)
+    packed = tl.sum(neighbours << tl.arange(0, EACH)[None, None, :], 2)
+    tl.store(bits + offsets, packed.to(tl.uint8), mask=inside)
 
 
 @triton.jit
-def load_bits(bits, index, block, view, size: tl.constexpr):
+def load_bits(bits, index, row, lane, block, view, size: tl.constexpr, EACH: tl.constexpr):
     """Whether each value of a tile passed."""
-    n, c, s, inside = positions(index, block, view, size)
-    packed = tl.load(bits + offsets_of(n // 8, c, s, view), mask=inside, other=0).to(tl.int32)
-    return ((packed >> (n % 8)) & 1) != 0
+    ROWS: tl.constexpr = size[0]
+    LANES: tl.constexpr = size[1]
+    offsets, inside = _bytes_at(index, row, lane, block, view, size, EACH)
+    packed = tl.load(bits + offsets, mask=inside, other=0).to(tl.int32)
+    neighbours = packed[:, :, None] >> tl.arange(0, EACH)[None, None, :]
+    return (tl.reshape(neighbours, (ROWS, LANES)) & 1) != 0

@@ -1,6 +1,7 @@
 """Every test writes its runs to a temporary folder, never to the user's; runs at smoke scale are shared."""
 
 import os
+import sys
 
 import pytest
 import torch
@@ -39,6 +40,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def usual_plans():
+    """What one test has changed of the launch code is not what another is launched by."""
+    yield
+    if launch := sys.modules.get("bn.launch"):
+        launch.replan()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
-from bn import functional, kernels, launch, ops
+from bn import functional, launch, ops
 from bn.functional import batch_norm, batch_norm_act
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,9 +36,12 @@ def choose(name, monkeypatch):
     if name != "resident":
         monkeypatch.setattr(launch, "RESIDENT", 0)
         monkeypatch.setattr(launch, "WINDOW", {"window": 4_000, "far": 2**30, "near": 0}[name])
-        # Slices of two tiles, or of one; merged all at once, or one by one.
-        monkeypatch.setattr(launch, "TASK", 8 * kernels.SMALLEST if name == "window" else kernels.SMALLEST)
+        # Tasks of two tiles, or of one; merged all at once, or one by one and in groups.
+        monkeypatch.setattr(launch, "TASK", 2)
+        monkeypatch.setattr(launch, "PROGRAMS", 1 if name == "window" else 2_048)
         monkeypatch.setattr(launch, "MERGE", 1 if name == "near" else 16)
+        monkeypatch.setattr(launch, "ALONE", 1 if name == "near" else 64)
+    launch.replan()
 
 
 def inputs(shape, dtype=torch.float32, channels_last=False, affine=True, scale=2.0, shift=3.0):
@@ -221,6 +224,7 @@ def test_gradients_of_some_inputs_only(wanted):
 def test_large_mean_small_deviation(resident, mean, std, channels_last, monkeypatch):
     """sigma, recovered from the running variance; a bare E[x^2] - E[x]^2 in float32 loses it altogether."""
     monkeypatch.setattr(launch, "RESIDENT", 2**20 if resident else 0)
+    launch.replan()
     torch.manual_seed(4)
     x = (torch.randn(16, 4, 28, 28, dtype=torch.float64) * std + mean).float()
     if channels_last:
