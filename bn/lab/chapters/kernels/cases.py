@@ -132,8 +132,8 @@ def candidates(case: Case, given: Inputs, modes: Iterable[str]) -> dict[str, Cal
     tensors = (given.x, given.weight, given.bias, given.running_mean, given.running_var, given.residual)
     arguments = (*tensors, case.operation != "bn", case.training)
     calls["eager"] = functools.partial(separate, *arguments)
-    torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
     for name in modes:
+        torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
         calls[name] = functools.partial(torch.compile(separate, dynamic=False, mode=MODES[name]), *arguments)
     if given.x.is_cuda and case.training and find_spec("attorch"):
         calls["attorch"] = _attorch(case, given)

@@ -1,9 +1,9 @@
 """Which cases are measured, in which order, and which of them decide each target.
 
 The decisive cases stand here before the run that they judge, and come first in every run on a GPU: a record that holds
-all cases of a target judges it, whatever else is missing. They take about 195 s of an H100, and 270 s together with
-what is no case, the CUDA graph and the training steps of two networks. That is an estimate: before, 24 cases with Flax
-in each, the graph and one step took 182 s. All cases take about a quarter of an hour.
+all cases of a target judges it, whatever else is missing. They take about 195 s of an H100, and 265 s together with
+the CUDA graph and the training steps of two networks, which decide too (`record.EXTRAS`). That is an estimate: before,
+24 cases with Flax in each, the graph and one step took 182 s. All cases take about a quarter of an hour.
 
 >>> len(DECISIVE), len(plan("gpu")), len(plan("gpu", quick=True)), len(plan("cpu")), len(plan("smoke"))
 (30, 158, 30, 3, 3)

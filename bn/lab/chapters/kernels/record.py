@@ -26,7 +26,7 @@ from bn.lab.store import cache, code, files, provenance, records
 
 PACKAGES = ("triton", "attorch", "jax", "flax", "torchvision")  # another version of one of them is another measurement
 # The parts of a record beside its cases, and the seconds that an H100 takes for each, estimated.
-EXTRAS = {"precision": 5, "graph": 10, "step": 30, "inception": 30, "compiled": 120}
+EXTRAS = {"precision": 5, "graph": 10, "step": 30, "inception": 30, "inception_graph": 30, "inception_compiled": 120}
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,15 @@ class Work:
             parts["step"] = self._step("step", "GoogLeNet")
         if self.scale == "gpu":
             parts["inception"] = self._step("inception", "Inception")
-            parts["compiled"] = self._step("compiled", "Inception", compiled=True)
+            parts["inception_graph"] = self._step("inception_graph", "Inception", "graph")
+            parts["inception_compiled"] = self._step("inception_compiled", "Inception", "compiled")
         return parts | {case.name: self._case(case) for case in plan.plan(self.scale, self.quick)}
 
     def _case(self, case: cases.Case) -> Callable[[], dict]:
         return lambda: measure.measure(case, self.device, self.scale)
 
-    def _step(self, name: str, network: str, compiled: bool = False) -> Callable[[], dict]:
-        return lambda: measure.attempt(name, lambda: step.training_step(network, self.scale, self.steps, compiled))
+    def _step(self, name: str, network: str, way: str = "eager") -> Callable[[], dict]:
+        return lambda: measure.attempt(name, lambda: step.training_step(network, self.scale, self.steps, way))
 
     def seconds(self) -> dict[str, float]:
         """About how long an H100 takes for each part."""
@@ -100,17 +101,20 @@ def run(
         if minutes is not None and time.monotonic() - begun + pace * expected[name] > 60 * minutes:
             over.append(name)
             continue
-        kept[name] = _measured(name, part, files_of[name])
+        kept[name], lost = _measured(part, files_of[name])
         taken[name] = kept[name]["seconds"]
         report(line(name, kept[name]["result"]))
         keep(_assembled(work, about, kept))
+        if lost:
+            sentence = f"{name}: {lost}. What is measured is kept; the same command goes on after it."
+            raise BrokenDevice(sentence, lost.by)
     if over:
         report(f"{len(over)} parts do not fit into {minutes:g} minutes; the same command goes on from here.")
     return _assembled(work, about, kept)
 
 
-def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
-    """One part, kept at once; one that breaks the device is kept as not run, with what was at work."""
+def _measured(part: Callable[[], dict], path: Path) -> tuple[dict, BrokenDevice | None]:
+    """One part, kept at once; one that breaks the device is kept as not run, with what was at work, and the error."""
     broken = []
 
     def make() -> dict:
@@ -122,11 +126,7 @@ def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
             result = {"not_run": str(error)[:200], "broken_by": error.by}
         return origin | {"result": result, "seconds": time.monotonic() - start, "finished": provenance.now()}
 
-    kept = cache.once(path, make)
-    if broken:
-        sentence = f"{name}: {broken[0]}. What is measured is kept; the same command goes on after it."
-        raise BrokenDevice(sentence, broken[0].by)
-    return kept
+    return cache.once(path, make), next(iter(broken), None)
 
 
 def _about(device: str) -> dict:

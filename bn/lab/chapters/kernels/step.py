@@ -13,7 +13,7 @@ import bn
 from bn.fuse import fused_layers
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels.cases import Case, digits
-from bn.lab.chapters.kernels.measure import attempt, summary
+from bn.lab.chapters.kernels.measure import summary
 from bn.lab.data import datasets
 from bn.lab.train.inception import Inception
 from bn.layers import Layer
@@ -69,14 +69,16 @@ def _captured(work: Callable[[], object]) -> torch.cuda.CUDAGraph:
     return graph
 
 
-def training_step(name: str, scale: str, steps: int | None = None, compiled: bool = False) -> dict:
+def training_step(name: str, scale: str, steps: int | None = None, way: str = "eager") -> dict:
     """A network with torch's layers and the same with ours: milliseconds a step, their ratio, and both loss curves.
 
-    `name`: "GoogLeNet" (torchvision's) or "Inception" (the paper's Figure 5). Ours is made of torch's by `bn.convert`
-    and `bn.fuse`; where both are `compiled`, by `bn.convert` and torch.compile, which joins the ReLUs. Same first
-    weights, same random images, SGD with momentum; bfloat16 autocast and channels_last on CUDA, float32 on a CPU. The
-    sides take turns, so that whatever else the machine does meets both. On CUDA each whole step is also timed as one
-    CUDA graph, without Python's part (`graph`), but for compiled networks.
+    - `name`: "GoogLeNet" (torchvision's) or "Inception" (the paper's Figure 5).
+    - `way`: of both sides. "eager": ours is made of torch's by `bn.convert` and `bn.fuse`; "graph": the same, each
+      whole step as one CUDA graph, without Python's part; "compiled": by torch.compile, which joins the ReLUs of what
+      `bn.convert` made.
+
+    Same first weights, same random images, SGD with momentum; bfloat16 autocast and channels_last on CUDA, float32 on
+    a CPU. The sides take turns, so that whatever else the machine does meets both.
     """
     batch, width, classes, usual, rounds = SIZES[scale]
     cuda = scale == "gpu"
@@ -85,21 +87,20 @@ def training_step(name: str, scale: str, steps: int | None = None, compiled: boo
     x = torch.randn(batch, 3, width, width, generator=generator, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.randint(classes, (batch,), generator=generator, device=device)
-    networks = _sides(NETWORKS[name](classes, width).to(device, memory_format=torch.channels_last), x, compiled)
+    networks = _sides(NETWORKS[name](classes, width).to(device, memory_format=torch.channels_last), x, way)
     advance = {side: _trainer(network, x, y, cuda) for side, network in networks.items()}
     losses = {side: [digits(advance[side]()) for _ in range(steps or usual)] for side in SIDES}  # also the warm-up
-    what = {"network": name, "batch": batch, "width": width, "type": "bf16" if cuda else "fp32", "compiled": compiled}
-    if not compiled:
+    what = {"network": name, "way": way, "batch": batch, "width": width, "type": "bf16" if cuda else "fp32"}
+    if way != "compiled":
         what["fused"] = len(fused_layers(networks["bn"]))
-    result = what | _compared(advance, rounds, cuda) | {"losses": losses}
-    if cuda and not compiled:
-        result["graph"] = attempt("graph", lambda: _compared(_replayed(advance), rounds, cuda))
-    return result
+    if way == "graph":
+        advance = {side: _captured(step).replay for side, step in advance.items()}
+    return what | _compared(advance, rounds, cuda) | {"losses": losses}
 
 
-def _sides(network: nn.Module, x: torch.Tensor, compiled: bool) -> dict[str, nn.Module]:
+def _sides(network: nn.Module, x: torch.Tensor, way: str) -> dict[str, nn.Module]:
     converted = bn.convert(copy.deepcopy(network))
-    if compiled:
+    if way == "compiled":
         return {"torch": torch.compile(network), "bn": torch.compile(converted)}
     return {"torch": network, "bn": bn.fuse(converted, x[:2])}
 
@@ -109,10 +110,6 @@ def _compared(advance: dict[str, Callable], rounds: int, cuda: bool) -> dict:
     times = [[_milliseconds(advance[side], cuda) for side in SIDES] for _ in range(rounds)]
     torchs, ours = np.array(times).T
     return {"step_ms": {"torch": summary(torchs), "bn": summary(ours)}, "ratio": summary(torchs / ours)}
-
-
-def _replayed(advance: dict[str, Callable]) -> dict[str, Callable]:
-    return {side: _captured(step).replay for side, step in advance.items()}
 
 
 def _googlenet(classes: int, width: int) -> nn.Module:

@@ -16,6 +16,12 @@ from bn.lab.show.words import N_, words
 from bn.lab.store import claims
 
 INPUTS = {"mean 100": N_("mean 100, std 0.1"), "mean 5e5": N_("mean 500,000, std 8")}
+STEPS = ("step", "inception", "inception_graph", "inception_compiled")  # the parts of a record that are such
+STEP_WAYS = {
+    "eager": N_("one operation after the other"),
+    "graph": N_("in a CUDA graph"),
+    "compiled": N_("by torch.compile"),
+}
 WAYS = {
     "naive": N_("E[x²] − E[x]² in float32"),
     "torch NCHW": N_("torch, NCHW"),
@@ -99,37 +105,25 @@ def precision(record: dict, language: str) -> HTML:
 def steps(record: dict, language: str) -> HTML:
     """Training steps with torch's layers and with ours, and how far the two loss curves part."""
     _ = words(language)
-    results = [record[name] for name in ("step", "inception", "compiled") if name in record]
+    results = [record[name] for name in STEPS if name in record]
     results = [result for result in results if not result.get("not_run", "").startswith("not part of scale")]
     if not results:
         return html.text(_("Not run at this scale; the larger ones take the step."), language)
     head = [_("Network"), _("How it runs"), _("torch, ms a step"), _("bn, ms a step"), _("torch / bn")]
     head += [_("First and last loss, torch"), _("First and last loss, bn"), _("Largest difference")]
-    rows = [row for result in results for row in _step(result, language)]
-    return html.table(head, rows, record, language)
+    return html.table(head, [_step(result, language) for result in results], record, language)
 
 
-def _step(result: dict, language: str) -> list[list[str]]:
-    """A row for the network as it runs, and one for the same in a CUDA graph."""
+def _step(result: dict, language: str) -> list[str]:
     _ = words(language)
     if "not_run" in result:
-        return [[NONE, _("not run") + ": " + isolated(result["not_run"]), *[NONE] * 6]]
-    losses = result["losses"]
+        return [NONE, _("not run") + ": " + isolated(result["not_run"]), *[NONE] * 6]
+    losses, times = result["losses"], result["step_ms"]
     apart = max(abs(a - b) for a, b in zip(losses["torch"], losses["bn"], strict=True))
     network = left_to_right("{network}, {batch}×3×{width}², {type}".format(**result))
     ends = [[left_to_right(f"{losses[side][k]:.3f}") for k in (0, -1)] for side in ("torch", "bn")]
-    how = _("torch.compile") if result.get("compiled") else _("bn.convert and bn.fuse")
-    rows = [[network, how, *_step_times(result), *map(_.listed, ends), number(apart)]]
-    if "ratio" in (graph := result.get("graph", {})):
-        rows.append([network, _("the same in a CUDA graph"), *_step_times(graph), *[NONE] * 3])
-    elif graph:
-        rows.append([network, _("the same in a CUDA graph") + ": " + isolated(graph["not_run"]), *[NONE] * 6])
-    return rows
-
-
-def _step_times(result: dict) -> list[str]:
-    times = result["step_ms"]
-    return [_spread(values) for values in (times["torch"], times["bn"], result["ratio"])]
+    spreads = [_spread(values) for values in (times["torch"], times["bn"], result["ratio"])]
+    return [network, _(STEP_WAYS[result.get("way", "eager")]), *spreads, *map(_.listed, ends), number(apart)]
 
 
 def _not_run(part: dict, language: str) -> HTML:

@@ -33,9 +33,9 @@ def made_up(eager: float = 2.5, compiled: float = 1.5, share: float = 1.2, graph
     return {
         "experiment": "kernels", "scale": "gpu", "complete": True, "asked": {"quick": False}, "cases": cases,
         "cases_planned": len(cases), "l2_bytes": 50 * 2**20, "graph": {"ratio": spread(graph)},
-        "step": stepped | {"graph": {"ratio": spread(1.4), "step_ms": stepped["step_ms"]}},
-        "inception": stepped | {"graph": {"not_run": "out of memory"}},
-        "compiled": stepped | {"compiled": True}, "precision": {"not_run": "x: lost"}, "provenance": provenance,
+        "step": stepped, "inception": stepped, "inception_graph": stepped | {"way": "graph"},
+        "inception_compiled": {"not_run": "out of memory"}, "precision": {"not_run": "x: lost"},
+        "provenance": provenance,
         "rules": {claim.id: claim.digest for claim in claims.of_chapter("kernels")},
     }  # fmt: skip
 

@@ -1,5 +1,7 @@
 """How a case is measured: the clock, what stands in the result, what does not work, and a device that is lost."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -201,41 +203,19 @@ def tiny(monkeypatch):
     monkeypatch.setitem(step.SIZES, "cpu", (4, 8, 10, 3, 2))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_step_of_torchs_layers_and_ours_are_the_same_network(tiny, monkeypatch, compiled):
-    if compiled:  # the same without waiting for a compiler
+@pytest.mark.parametrize("way", ["eager", "compiled", "graph"])
+def test_a_step_of_torchs_layers_and_ours_are_the_same_network(tiny, monkeypatch, way):
+    captured = []
+    if way == "compiled":  # the same without waiting for a compiler
         monkeypatch.setattr(torch, "compile", lambda module: module)
-    found = step.training_step("Inception", "cpu", compiled=compiled)
+    monkeypatch.setattr(step, "_captured", lambda work: captured.append(work) or SimpleNamespace(replay=work))
+    found = step.training_step("Inception", "cpu", way=way)
     losses = found["losses"]
     assert losses["torch"] == pytest.approx(losses["bn"], rel=1e-3) and len(losses["bn"]) == 3
-    assert found["compiled"] is compiled and found.get("fused") == (None if compiled else 1)
+    assert found["way"] == way and found.get("fused") == (None if way == "compiled" else 1)
+    assert len(captured) == (2 if way == "graph" else 0)
     middle, low, high = found["ratio"]
-    assert low <= middle <= high and set(found["step_ms"]) == {"torch", "bn"} and "graph" not in found
-
-
-def test_on_a_gpu_a_step_is_also_one_graph_and_where_that_does_not_work_it_says_so(tiny, monkeypatch):
-    monkeypatch.setitem(step.SIZES, "gpu", step.SIZES["cpu"])
-    torch_randn, torch_randint = torch.randn, torch.randint
-
-    def on_a_cpu(make):
-        return lambda *size, generator, device: make(*size)
-
-    monkeypatch.setattr(torch, "Generator", lambda device: type("G", (), {"manual_seed": lambda self, seed: self})())
-    monkeypatch.setattr(torch, "randn", on_a_cpu(torch_randn))
-    monkeypatch.setattr(torch, "randint", on_a_cpu(torch_randint))
-    monkeypatch.setattr(nn.Module, "to", lambda module, *where, **how: module)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    captured = []
-
-    def capture(work):
-        captured.append(work)
-        return type("Graph", (), {"replay": staticmethod(work)})()
-
-    monkeypatch.setattr(step, "_captured", capture)
-    found = step.training_step("Inception", "gpu")
-    assert len(captured) == 2 and set(found["graph"]) == {"step_ms", "ratio"}
-    monkeypatch.setattr(step, "_captured", failing(RuntimeError("capture failed")))
-    assert step.training_step("Inception", "gpu")["graph"] == {"not_run": "RuntimeError: capture failed"}
+    assert low <= middle <= high and set(found["step_ms"]) == {"torch", "bn"}
 
 
 def test_torchs_side_of_the_papers_network_has_none_of_our_layers():

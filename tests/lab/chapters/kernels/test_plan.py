@@ -32,7 +32,7 @@ def test_a_quick_run_measures_all_that_a_target_needs_and_no_case_that_none_need
 def test_the_parts_of_a_run_are_in_the_order_of_what_they_decide():
     parts = list(Work("gpu").parts())
     decisive = names(plan.DECISIVE)
-    first = ["precision", "graph", *decisive, "step", "inception", "compiled"]
+    first = ["precision", "graph", *decisive, "step", "inception", "inception_graph", "inception_compiled"]
     assert parts[: len(first)] == first and parts[len(first) :] == [
         n for n in names(plan.plan("gpu")) if n not in first
     ]
@@ -43,7 +43,7 @@ def test_the_parts_of_a_run_are_in_the_order_of_what_they_decide():
 def test_what_decides_fits_into_five_minutes_by_the_estimates():
     seconds = Work("gpu", quick=True).seconds()
     assert set(seconds) == set(Work("gpu", quick=True).parts()) == set(names(plan.DECISIVE)) | set(EXTRAS)
-    assert sum(seconds.values()) - seconds["compiled"] == 270
+    assert sum(seconds[name] for name in ("graph", "step", "inception", *names(plan.DECISIVE))) < 300
 
 
 def test_the_cases_beyond_the_cache_are_beyond_that_of_every_hopper():

@@ -153,8 +153,10 @@ def test_a_broken_device_ends_the_run_and_what_is_measured_is_kept(fresh_runs, m
         return made_up(case, device, scale)
 
     monkeypatch.setattr(kernel_measure, "measure", measure)
+    handed_on = []
     with pytest.raises(BrokenDevice, match=r"bn: CUDA error\. What is measured is kept; the same command goes on"):
-        run(SMOKE, report=silent)
+        run(SMOKE, report=silent, keep=handed_on.append)
+    assert handed_on[-1]["cases"][1]["broken_by"] == "bn"
     broken = run(SMOKE, report=silent)["cases"][1]
     lost = {"shape": [8, 16, 14, 14], "not_run": "bn: CUDA error", "broken_by": "bn"}
     assert broken == plan.plan("smoke")[1].as_dict() | lost
