@@ -127,7 +127,8 @@ def _step(result: dict, language: str) -> list[str]:
 
 
 def _not_run(part: dict, language: str) -> HTML:
-    return html.text(words(language)("not run") + ": " + isolated(part["not_run"]), language)
+    _ = words(language)
+    return html.text(_("not run") + ": " + isolated(part["not_run"]), language)
 
 
 def times(record: dict, language: str) -> HTML:
@@ -183,12 +184,12 @@ def _case(case: dict, compared: list[str], language: str) -> list[str]:
 
 def _speeds(case: dict, language: str) -> list[str]:
     """Shares of a copy's bandwidth, ratios, and the peak of memory in MB."""
-    candidates = case["candidates"]
+    _, candidates = words(language), case["candidates"]
     ours, clock = candidates["bn"], "forward" if case["operation"] == INFERENCE else "both"
     shares = [ours.get(direction, {}).get("of_copy") for direction in ("forward", "backward")]
     rivals = [times_as_long(case, rival, clock) for rival in ("eager", "compile")]
     by_name = candidates.get("triton", {})
-    named = words(language)("the same") if "same_as" in by_name else _spread(by_name.get(clock, {}).get("ratio"))
+    named = _("the same") if "same_as" in by_name else _spread(by_name.get(clock, {}).get("ratio"))
     memory = number(ours["peak_bytes"] / 2**20) if "peak_bytes" in ours else NONE
     return [*map(_spread, (*shares, *rivals)), named, _spread(times_as_long(case, "eager", "wall")), memory]
 
