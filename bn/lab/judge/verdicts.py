@@ -9,7 +9,7 @@ from bn.lab.store import claims
 from bn.lab.store.claims import Claim, Line
 
 OF_THE_PAPER = ("verified", "reproduced", "smaller", "not", "notrun")
-OF_TARGETS = ("met", "notmet", "notrun")
+OF_TARGETS = ("met", "notmet", "inconclusive", "notrun")
 VERDICTS = tuple(dict.fromkeys(OF_THE_PAPER + OF_TARGETS))
 
 
@@ -34,9 +34,10 @@ class Verdict:
 
 
 def judge(claim_id: str, record: dict | None) -> Verdict:
-    """Hold one claim against a record (None: not run). Exact claims must hold for every seed.
+    """Hold one claim against a record (None: not run).
 
-    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Raises
+    Exact claims must hold for every seed; a target is judged by both ends of its interval, others by the estimate. A
+    claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Raises
     ClaimsError where a rule judges what the record does not hold.
     """
     claim = claims.ledger()[claim_id]
@@ -67,23 +68,34 @@ def estimates(claim: Claim, record: dict) -> dict[str, Estimate]:
 def _condition(line: Line, estimate: Estimate, exact: bool) -> Condition:
     worst = estimate.high if line.relation == "at_most" else estimate.low
     value = worst if exact else estimate.value
-    holds = {
-        "at_most": value <= line.limit,
-        "at_least": value >= line.limit,
-        "more_than": value > line.limit,
-    }[line.relation]
-    return Condition(line, estimate, value, bool(holds))
+    return Condition(line, estimate, value, _holds(line, value))
+
+
+def _holds(line: Line, value: float) -> bool:
+    held = {"at_most": value <= line.limit, "at_least": value >= line.limit, "more_than": value > line.limit}
+    return bool(held[line.relation])
 
 
 def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> str:
     if not conditions or (claim.kind == "measured" and record["scale"] == "smoke"):
         return "notrun"  # a smoke run only shows that the code works
-    holds = all(condition.holds for condition in conditions)
     if claim.kind == "target":
-        complete = record.get("complete", True)  # a part of a benchmark shows numbers and decides nothing
-        return "notrun" if not complete else "met" if holds else "notmet"
-    if not holds:
+        return _of_target(conditions)
+    if not all(condition.holds for condition in conditions):
         return "not"
     if claim.exact:
         return "verified"
     return "reproduced" if record["papers_own_size"] else "smaller"
+
+
+def _of_target(conditions: tuple[Condition, ...]) -> str:
+    """From the interval: met where both ends of each keep to the limit, not met where neither end of one does."""
+    kept = [[_holds(condition.line, end) for end in _ends(condition.estimate)] for condition in conditions]
+    if all(map(all, kept)):
+        return "met"
+    return "inconclusive" if all(map(any, kept)) else "notmet"
+
+
+def _ends(estimate: Estimate) -> tuple[float, ...]:
+    """What a target is judged by; where there is no interval, the value itself."""
+    return (estimate.value,) if estimate.interval == "none" else (estimate.low, estimate.high)

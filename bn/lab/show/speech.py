@@ -20,6 +20,7 @@ VERDICTS = {
     "not": N_("not reproduced"),
     "met": N_("met"),
     "notmet": N_("not met"),
+    "inconclusive": N_("inconclusive"),
     "notrun": N_("not run"),
 }
 DATASETS = {
@@ -154,6 +155,8 @@ def _commit(p: dict, language: str) -> str:
     known = ", ".join(name for name in names if name != UNKNOWN)
     said = [_("commit {name}").format(name=numbers.isolated(known))] if known else []
     commit = _.listed([*said, *([_("commit unknown")] if UNKNOWN in names else [])])
+    if p["dirty"] is None and UNKNOWN not in names:
+        return _("{commit} (whether files were changed is unknown)").format(commit=commit)
     return _("{commit} (with uncommitted changes)").format(commit=commit) if p["dirty"] else commit
 
 

@@ -31,7 +31,7 @@ from bn.lab.spec import SCALES
 from bn.lab.store import code
 
 # mathematics and arithmetic must hold for every seed; of what is measured the estimate counts; a target is no claim of
-# the paper but a goal of ours, judged in the same way and kept out of the ledger.
+# the paper but a goal of ours, judged by both ends of its interval and kept out of the ledger.
 KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
 WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
 RELATIONS = ("at_most", "at_least", "more_than")

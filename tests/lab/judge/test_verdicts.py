@@ -61,16 +61,28 @@ def test_a_smoke_run_proves_nothing_about_training(judged):
     assert judged("measured", scale="smoke", error=(1.0,)).verdict == "notrun"
 
 
-def test_a_target_is_met_or_not(judged):
+def test_a_target_is_judged_by_both_ends_of_its_interval(judged):
     assert judged("target").verdict == "met"
-    assert judged("target", effect=(1.0,)).verdict == "notmet"
+    assert judged("target", effect=(1.0, 1.9)).verdict == "notmet"
+    assert judged("target", effect=(1.9, 3.0)).verdict == "inconclusive"
+    assert judged("target", effect=(2.0, 2.0)).verdict == "met"
+    assert judged("target", error=(1e-7, 1e-5)).verdict == "inconclusive"
+    assert judged("target", error=(1e-5, 2e-5)).verdict == "notmet"
+    assert judged("target", error=(1e-5, 2e-5), effect=(1.9, 3.0)).verdict == "notmet"  # one line is enough
     assert judged("target", error=(math.nan,)).verdict == "notmet"
+    assert judged("target", error=(1e-7, math.nan)).verdict == "notmet"
 
 
-def test_a_part_of_a_benchmark_shows_numbers_and_decides_nothing(judged):
-    part = judged("target", complete=False)
-    assert part.verdict == "notrun" and [c.value for c in part.conditions] == [1e-7, 3.0]
-    assert judged("target", complete=True).verdict == "met"
+def test_a_target_without_an_interval_is_judged_by_its_value(judged, monkeypatch):
+    for value, verdict in ((3.0, "met"), (1.0, "notmet"), (math.nan, "notmet")):
+        alone = {"error": Estimate(1e-7, math.nan, math.nan, 1), "effect": Estimate(value, math.nan, math.nan, 1)}
+        made_up = registry.Experiment("algorithm", object, None, {"made-up": lambda record, alone=alone: alone})
+        monkeypatch.setattr(registry, "experiment", lambda name, made_up=made_up: made_up)
+        assert judged("target").verdict == verdict
+
+
+def test_a_part_of_a_benchmark_judges_what_its_estimator_can_estimate(judged):
+    assert judged("target", complete=False).verdict == "met"
 
 
 @pytest.mark.parametrize("kind", ["as stated", "open"])

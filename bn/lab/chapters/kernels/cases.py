@@ -3,44 +3,32 @@
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 
-from bn.functional import batch_norm_act
+from bn import functional
 
 EPS, MOMENTUM = 1e-5, 0.1
-OPERATIONS = ("bn", "bn_relu", "bn_add_relu")
+INFERENCE = "bn_relu_inference"  # by the running statistics, forward alone; all other operations are of training
+OPERATIONS = ("bn", "bn_relu", "bn_add_relu", INFERENCE)
 LAYOUTS = ("NCHW", "NHWC")  # of an input with two dimensions there is one layout, "NC"
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-
-# Seven tensors of ResNet-50 that are larger than most L2 caches, two small ones and the layer of section 4.1. To make
-# twelve convolutional shapes, three of middle size: a 3x3 convolution of ResNet-50's third stage, the second
-# convolution of Inception (Figure 5) and its modules 4a to 4d.
-LARGE = (
-    (32, 64, 112, 112),
-    (256, 64, 112, 112),
-    (256, 64, 56, 56),
-    (32, 256, 56, 56),
-    (256, 512, 28, 28),
-    (256, 1024, 14, 14),
-    (256, 2048, 7, 7),
-)
-MIDDLE = ((256, 256, 14, 14), (32, 192, 56, 56), (32, 576, 14, 14))
-SMALL = ((32, 256, 14, 14), (32, 512, 7, 7), (60, 100))
-SHAPES = LARGE + MIDDLE + SMALL
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+MEAN, STD = 1.0, 2.0  # of the input, and in inference of the running statistics
+# torch.compile's modes by the names of the candidates. "max-autotune" without CUDA graphs: these would copy the inputs
+# and take Python's part out of one candidate alone; what a graph is worth is measured for all (`step.graphs`).
+MODES = {"compile": "default", "compile-max": "max-autotune-no-cudagraphs"}
 
 # Reads and writes of a whole tensor, forward and backward, and of the sign mask of BN+add+ReLU, one bit a value.
 # In two passes the kernels read the input twice, once for the statistics; in one pass it stays on the chip. torch
-# runs an operation at a time and keeps no mask.
+# runs an operation at a time and keeps no mask. Inference has one pass and no statistics to wait for.
 TENSOR_PASSES = {
-    "two": {"bn": (3, 5), "bn_relu": (3, 5), "bn_add_relu": (4, 6)},
-    "one": {"bn": (2, 3), "bn_relu": (2, 3), "bn_add_relu": (3, 4)},
-    "eager": {"bn": (3, 5), "bn_relu": (5, 8), "bn_add_relu": (8, 8)},
+    "two": {"bn": (3, 5), "bn_relu": (3, 5), "bn_add_relu": (4, 6), INFERENCE: (2,)},
+    "one": {"bn": (2, 3), "bn_relu": (2, 3), "bn_add_relu": (3, 4), INFERENCE: (2,)},
+    "eager": {"bn": (3, 5), "bn_relu": (5, 8), "bn_add_relu": (8, 8), INFERENCE: (4,)},
 }
 MASK_PASSES = {"two": (1, 2), "one": (1, 1), "eager": (0, 0)}
 
@@ -64,42 +52,20 @@ class Case:
         """T, the bytes of one activation tensor."""
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
-    def moved(self, way: str) -> tuple[float, float]:
-        """Bytes that forward and backward move: `way` is "two" or "one" pass, or "eager"."""
+    @property
+    def training(self) -> bool:
+        """Whether the statistics are the mini-batch's, and a backward pass follows."""
+        return self.operation != INFERENCE
+
+    def moved(self, way: str) -> tuple[float, ...]:
+        """Bytes that forward and, in training, backward move: `way` is "two" or "one" pass, or "eager"."""
         mask = math.prod(self.shape) / 8 if self.operation == "bn_add_relu" else 0
-        passes = zip(TENSOR_PASSES[way][self.operation], MASK_PASSES[way], strict=True)
+        passes = zip(TENSOR_PASSES[way][self.operation], MASK_PASSES[way], strict=False)
         return tuple(tensors * self.tensor_bytes + masks * mask for tensors, masks in passes)
 
     def as_dict(self) -> dict:
         """For a record."""
         return {"name": self.name, **asdict(self), "tensor_bytes": self.tensor_bytes}
-
-
-def plan(scale: str, quick: bool = False) -> list[Case]:
-    """The cases of a scale, those that decide the targets first. `quick`: bfloat16 and the large shapes only.
-
-    >>> len(plan("gpu")), len(plan("gpu", quick=True)), len(plan("cpu")), len(plan("smoke"))
-    (150, 28, 3, 3)
-    """
-    if scale == "smoke":
-        return [
-            Case((60, 100), "fp32", "NC", "bn_relu"),
-            Case((8, 16, 14, 14), "fp32", "NCHW", "bn_relu"),
-            Case((8, 16, 14, 14), "fp32", "NHWC", "bn_add_relu"),
-        ]
-    if scale == "cpu":
-        return [
-            Case((32, 64, 28, 28), "fp32", "NCHW", "bn_relu"),
-            Case((32, 64, 28, 28), "fp32", "NHWC", "bn_add_relu"),
-            Case((60, 100), "fp32", "NC", "bn_relu"),
-        ]
-    dtypes, operations = ("bf16",) if quick else tuple(DTYPES), ("bn_relu", "bn_add_relu", *(() if quick else ("bn",)))
-    shapes = LARGE if quick else SHAPES
-    return [
-        Case(shape, dtype, layout, operation)
-        for dtype, operation, shape in product(dtypes, operations, shapes)
-        for layout in (LAYOUTS if len(shape) > 2 else ("NC",))
-    ]
 
 
 @dataclass(frozen=True)
@@ -121,7 +87,10 @@ class Inputs:
 
 
 def inputs(case: Case, device: str) -> Inputs:
-    """Random tensors in the case's type and layout; parameters and buffers in float32."""
+    """Random tensors in the case's type and layout; parameters and buffers in float32.
+
+    Nothing wants a gradient in inference.
+    """
     generator = torch.Generator(device).manual_seed(0)
     random = functools.partial(torch.randn, generator=generator, device=device)
     channels = case.shape[1]
@@ -130,41 +99,43 @@ def inputs(case: Case, device: str) -> Inputs:
         values = random(case.shape, dtype=DTYPES[case.dtype])
         return values.contiguous(memory_format=torch.channels_last) if case.layout == "NHWC" else values
 
-    x = tensor().mul_(2).add_(1).requires_grad_()
+    x = tensor().mul_(STD).add_(MEAN).requires_grad_(case.training)
     residual = tensor().requires_grad_() if case.operation == "bn_add_relu" else None
-    weight, bias = (random(channels).mul_(0.1).add_(start).requires_grad_() for start in (1, 0))
-    buffers = torch.zeros(channels, device=device), torch.ones(channels, device=device)
+    weight, bias = (random(channels).mul_(0.1).add_(start).requires_grad_(case.training) for start in (1, 0))
+    buffers = (torch.full((channels,), value, device=device) for value in (MEAN, STD**2))
     return Inputs(x, weight, bias, *buffers, residual, tensor())
 
 
-def separate(x, weight, bias, running_mean, running_var, residual, relu: bool) -> torch.Tensor:
+def separate(x, weight, bias, running_mean, running_var, residual, relu: bool, training: bool) -> torch.Tensor:
     """Batch Normalization, then add, then ReLU, an operation each, as one writes it in torch."""
-    y = F.batch_norm(x, running_mean, running_var, weight, bias, True, MOMENTUM, EPS)
+    y = F.batch_norm(x, running_mean, running_var, weight, bias, training, MOMENTUM, EPS)
     y = y if residual is None else y + residual
     return F.relu(y) if relu else y
 
 
 def ours(case: Case, given: Inputs, backend: str) -> Callable[[], torch.Tensor]:
     """The forward pass of bn by one of its backends."""
-    running, affine = (given.running_mean, given.running_var), (given.weight, given.bias)
+    operands = (given.x, given.running_mean, given.running_var, given.weight, given.bias, case.training, MOMENTUM, EPS)
     options = {"activation": None if case.operation == "bn" else "relu", "residual": given.residual, "backend": backend}
-    return lambda: batch_norm_act(given.x, *running, *affine, True, MOMENTUM, EPS, **options)
+    return lambda: functional.batch_norm_act(*operands, **options)
 
 
-def candidates(case: Case, given: Inputs, compiled: bool) -> dict[str, Callable[[], torch.Tensor]]:
+def candidates(case: Case, given: Inputs, modes: Iterable[str]) -> dict[str, Callable[[], torch.Tensor]]:
     """Each candidate's forward pass, by name; to call one may raise, where it does not work here.
 
-    "bn" is what a user gets (backend "auto"); "triton" asks for the kernels by name, on CUDA only.
+    "bn" is what a user gets (backend "auto"); "triton", on CUDA alone, asks for the kernels by name, and is there where
+    "bn" does not take them anyway. `modes`: which of MODES take part.
     """
     calls = {"bn": ours(case, given, "auto")}
-    if given.x.is_cuda:
+    if given.x.is_cuda and given.x.numel() < functional.LAUNCH_BOUND:
         calls["triton"] = ours(case, given, "triton")
     tensors = (given.x, given.weight, given.bias, given.running_mean, given.running_var, given.residual)
-    calls["eager"] = functools.partial(separate, *tensors, case.operation != "bn")
-    if compiled:
+    arguments = (*tensors, case.operation != "bn", case.training)
+    calls["eager"] = functools.partial(separate, *arguments)
+    for name in modes:
         torch._dynamo.reset()  # every case is compiled for its own shape, not for any shape
-        calls["compile"] = functools.partial(torch.compile(separate, dynamic=False), *tensors, case.operation != "bn")
-    if given.x.is_cuda and find_spec("attorch"):
+        calls[name] = functools.partial(torch.compile(separate, dynamic=False, mode=MODES[name]), *arguments)
+    if given.x.is_cuda and case.training and find_spec("attorch"):
         calls["attorch"] = _attorch(case, given)
     return calls
 
@@ -214,17 +185,25 @@ def flax_step(case: Case, given: Inputs) -> Callable[[], object]:
 
 
 def truth(case: Case, given: Inputs) -> dict[str, torch.Tensor]:
-    """Output and gradients in float64 by the equations of section 3, not by anything that is measured."""
+    """Output and, in training, gradients in float64 by the equations of section 3, not by anything that is measured.
+
+    Of inference before anything was measured: running statistics that have moved would be others.
+    """
     with torch.no_grad():
         axes = [0, *range(2, given.x.dim())]
         wide = [1, -1] + [1] * (given.x.dim() - 2)
         x = given.x.double()
-        mu = x.mean(axes, keepdim=True)
-        rstd = (x.sub(mu).square().mean(axes, keepdim=True) + EPS).rsqrt()
+        mu, sigma2 = (statistic.double().view(wide) for statistic in (given.running_mean, given.running_var))
+        if case.training:
+            mu = x.mean(axes, keepdim=True)
+            sigma2 = x.sub(mu).square().mean(axes, keepdim=True)
+        rstd = (sigma2 + EPS).rsqrt()
         x_hat = x.sub_(mu).mul_(rstd)
         y = x_hat * given.weight.double().view(wide) + given.bias.double().view(wide)
         if given.residual is not None:
             y += given.residual.double()
+        if not case.training:
+            return {"y": y.relu_()}
         dz = given.dy.double()
         if case.operation != "bn":
             dz.mul_(y > 0)

@@ -6,13 +6,22 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from bn.lab.chapters.kernels.cases import LAYOUTS, TENSOR_PASSES
+from bn.lab.chapters.kernels.cases import INFERENCE, LAYOUTS, TENSOR_PASSES
 from bn.lab.show.numbers import isolated, left_to_right, number, superscript
 from bn.lab.show.style import COLOURS, INK, Drawing, panel, styled
 from bn.lab.show.words import N_, words
 
-OPERATIONS = {"bn": "BN", "bn_relu": "BN+ReLU", "bn_add_relu": "BN+add+ReLU"}  # as figures and tables write them
-RIVALS = {"eager": (N_("torch eager"), "#d0660a", "o"), "compile": (N_("torch.compile"), "#7a5fb0", "D")}
+OPERATIONS = {  # as figures and tables write them
+    "bn": "BN",
+    "bn_relu": "BN+ReLU",
+    "bn_add_relu": "BN+add+ReLU",
+    INFERENCE: N_("BN+ReLU, inference"),
+}
+RIVALS = {
+    "eager": (N_("torch eager"), "#d0660a", "o"),
+    "compile": (N_("torch.compile"), "#7a5fb0", "D"),
+    "compile-max": (N_("torch.compile, max-autotune"), "#7a5fb0", "*"),
+}
 MARKS = {"NCHW": (N_("bn, NCHW"), "o"), "NHWC": (N_("bn, NHWC"), "s"), "NC": (N_("bn, two dimensions"), "^")}
 DIRECTIONS = {"forward": N_("BN+ReLU, forward"), "backward": N_("BN+ReLU, backward")}
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -64,10 +73,14 @@ def tensor(shape: list[int], layout: str = "") -> str:
 
 
 def _cases(record: dict, operation: str) -> list[dict]:
-    """The measured cases of an operation, in the record's narrowest type, where bn and torch eager both worked."""
+    """The measured cases of an operation in bfloat16, if there are any, where bn and torch eager both worked.
+
+    The largest tensor comes first.
+    """
     cases = [c for c in record["cases"] if c["operation"] == operation and c.get("candidates")]
     cases = [c for c in cases if all("both" in c["candidates"][name] for name in ("bn", "eager"))]
-    return [c for c in cases if c["dtype"] == _dtype(record)]
+    cases = [c for c in cases if c["dtype"] == _dtype(record)]
+    return sorted(cases, key=lambda case: (-case["tensor_bytes"], case["shape"], case["layout"]))
 
 
 def _dtype(record: dict) -> str:
@@ -89,7 +102,7 @@ def _of_copy(case: dict, name: str, direction: str) -> float:
 def _ratios(axes: Axes, cases: list[dict], language: str) -> dict[str, list[float]]:
     """A row a case and in it a mark a rival, at its ratio; the ratios are returned."""
     _ = words(language)
-    drawn = {rival: _rival(axes, cases, rival, 0.3 * k - 0.15, language) for k, rival in enumerate(RIVALS)}
+    drawn = {rival: _rival(axes, cases, rival, 0.25 * (k - 1), language) for k, rival in enumerate(RIVALS)}
     axes.axvline(1, color=INK, linewidth=0.9)
     axes.set(xscale="log", xlabel=_("times as long as bn"), ylim=(len(cases) - 0.5, -0.5))
     axes.set_yticks(range(len(cases)), [tensor(case["shape"], case["layout"]) for case in cases], fontsize=7.5)

@@ -18,19 +18,20 @@ from pathlib import Path
 import torch
 
 from bn.lab import paths
-from bn.lab.chapters.kernels import cases, measure, precision, step
+from bn.lab.chapters.kernels import cases, measure, plan, precision, step
 from bn.lab.chapters.kernels.measure import BrokenDevice
 from bn.lab.chapters.kernels.spec import NO_CUDA, Kernels
 from bn.lab.spec import ParameterError
 from bn.lab.store import cache, code, files, provenance, records
 
 PACKAGES = ("triton", "attorch", "jax", "flax", "torchvision")  # another version of one of them is another measurement
-EXTRAS = ("precision", "graph", "step")  # the parts of a record beside its cases
+# The parts of a record beside its cases, and the seconds that an H100 takes for each, estimated.
+EXTRAS = {"precision": 5, "graph": 10, "step": 30, "inception": 30, "inception_graph": 30, "inception_compiled": 120}
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be measured; `quick`: of the cases those in bfloat16 and of the large shapes only."""
+    """What is to be measured; `quick`: on a GPU of the cases those alone that decide the targets."""
 
     scale: str  # "smoke", "cpu" or "gpu"
     quick: bool = False
@@ -42,15 +43,28 @@ class Work:
         return "cuda" if self.scale == "gpu" else "cpu"
 
     def parts(self) -> dict[str, Callable[[], dict]]:
-        """The pieces of work by name, those without which no target can be judged first."""
+        """The pieces of work by name, those that decide the targets first."""
         parts = {"precision": lambda: precision.measured(interpreter=self.scale == "cpu")}
         if self.scale == "gpu":
             parts["graph"] = lambda: measure.attempt("graph", step.graphs)
+            parts |= {case.name: self._case(case) for case in plan.DECISIVE}
         if self.scale != "smoke":
-            parts["step"] = lambda: measure.attempt("step", lambda: step.training_step(self.scale, self.steps))
-        for case in cases.plan(self.scale, self.quick):
-            parts[case.name] = lambda case=case: measure.measure(case, self.device, self.scale)
-        return parts
+            parts["step"] = self._step("step", "GoogLeNet")
+        if self.scale == "gpu":
+            parts["inception"] = self._step("inception", "Inception")
+            parts["inception_graph"] = self._step("inception_graph", "Inception", "graph")
+            parts["inception_compiled"] = self._step("inception_compiled", "Inception", "compiled")
+        return parts | {case.name: self._case(case) for case in plan.plan(self.scale, self.quick)}
+
+    def _case(self, case: cases.Case) -> Callable[[], dict]:
+        return lambda: measure.measure(case, self.device, self.scale)
+
+    def _step(self, name: str, network: str, way: str = "eager") -> Callable[[], dict]:
+        return lambda: measure.attempt(name, lambda: step.training_step(network, self.scale, self.steps, way))
+
+    def seconds(self) -> dict[str, float]:
+        """About how long an H100 takes for each part."""
+        return EXTRAS | {case.name: plan.seconds(case) for case in plan.plan(self.scale, self.quick)}
 
 
 def record(spec: Kernels) -> dict:
@@ -62,29 +76,45 @@ def record(spec: Kernels) -> dict:
     return measured
 
 
-def run(work: Work, minutes: float | None = None, report: Callable[[str], None] = print) -> dict:
-    """Measure what is not measured yet, and return the record, whole or, after `minutes`, as far as it got.
+def run(
+    work: Work,
+    minutes: float | None = None,
+    report: Callable[[str], None] = print,
+    keep: Callable[[dict], object] = lambda record: None,
+) -> dict:
+    """Measure what is not measured yet, and return the record, whole or as far as it got in so many `minutes`.
 
-    Raises ParameterError without the GPU that the scale needs, and BrokenDevice.
+    No part is begun that would not end in time, by `Work.seconds` and by how much longer the parts before it took than
+    that. `keep` is called with the record after each part, in case that nothing comes after it. Raises ParameterError
+    without the GPU that the scale needs, and BrokenDevice.
     """
     if work.device == "cuda" and not torch.cuda.is_available():
         raise ParameterError(NO_CUDA.format(scale=work.scale))
-    begun, about = time.monotonic(), _about(work.device)
+    begun, about, expected = time.monotonic(), _about(work.device), work.seconds()
     files_of = {name: _file(work, about, name) for name in work.parts()}
-    kept = {name: cache.present(path, files.read_json) for name, path in files_of.items()}
+    kept = {name: part for name, path in files_of.items() if (part := cache.present(path, files.read_json)) is not None}
+    over, taken = [], {}
     for name, part in work.parts().items():
-        if kept[name] is not None:
+        if name in kept:
             continue
-        if minutes is not None and time.monotonic() - begun > 60 * minutes:
-            report(f"{minutes:g} minutes are over; the same command goes on from here.")
-            break
-        kept[name] = _measured(name, part, files_of[name])
+        pace = max(1, sum(taken.values()) / sum(expected[other] for other in taken)) if taken else 1
+        if minutes is not None and time.monotonic() - begun + pace * expected[name] > 60 * minutes:
+            over.append(name)
+            continue
+        kept[name], lost = _measured(part, files_of[name])
+        taken[name] = kept[name]["seconds"]
         report(line(name, kept[name]["result"]))
-    return _assembled(work, about, {name: part for name, part in kept.items() if part is not None})
+        keep(_assembled(work, about, kept))
+        if lost:
+            sentence = f"{name}: {lost}. What is measured is kept; the same command goes on after it."
+            raise BrokenDevice(sentence, lost.by)
+    if over:
+        report(f"{len(over)} parts do not fit into {minutes:g} minutes; the same command goes on from here.")
+    return _assembled(work, about, kept)
 
 
-def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
-    """One part, kept at once; one that breaks the device is kept as not run."""
+def _measured(part: Callable[[], dict], path: Path) -> tuple[dict, BrokenDevice | None]:
+    """One part, kept at once; one that breaks the device is kept as not run, with what was at work, and the error."""
     broken = []
 
     def make() -> dict:
@@ -93,14 +123,10 @@ def _measured(name: str, part: Callable[[], dict], path: Path) -> dict:
             result = part()
         except BrokenDevice as error:
             broken.append(error)
-            result = {"not_run": str(error)[:200]}
+            result = {"not_run": str(error)[:200], "broken_by": error.by}
         return origin | {"result": result, "seconds": time.monotonic() - start, "finished": provenance.now()}
 
-    kept = cache.once(path, make)
-    if broken:
-        sentence = f"{name}: {broken[0]}. What is measured is kept; the same command goes on after it."
-        raise BrokenDevice(sentence)
-    return kept
+    return cache.once(path, make), next(iter(broken), None)
 
 
 def _about(device: str) -> dict:
@@ -133,7 +159,7 @@ def _driver() -> str:
 
 def _assembled(work: Work, about: dict, kept: dict[str, dict]) -> dict:
     """Everything that is measured so far, and where it comes from."""
-    wanted = [case for case in cases.plan(work.scale, work.quick) if case.name in kept]
+    wanted = [case for case in plan.plan(work.scale, work.quick) if case.name in kept]
     results = {name: part["result"] for name, part in kept.items()}
     assembled = {
         "experiment": "kernels",
@@ -142,7 +168,7 @@ def _assembled(work: Work, about: dict, kept: dict[str, dict]) -> dict:
         "asked": asdict(work),
         "rules": records.rules(list(kept.values())),
         "complete": not work.quick and set(kept) == set(work.parts()),
-        "cases_planned": len(cases.plan(work.scale)),
+        "cases_planned": len(plan.plan(work.scale)),
         "l2_bytes": torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else None,
         "provenance": {
             **records.source(list(kept.values())),
@@ -165,9 +191,10 @@ def line(name: str, result: dict) -> str:
     if "candidates" not in result:
         return f"{name}: ratio {result['ratio'][0]:.2f}" if "ratio" in result else name
     candidates, ours = result["candidates"], result["candidates"]["bn"]
-    rivals = {rival: candidates[rival].get("both", {}) for rival in ("eager", "compile") if rival in candidates}
-    share = f"{ours['both']['of_copy'][0]:.2f} of a copy" if "both" in ours else ours["not_run"]
-    ratios = [f"{rival} / bn {both.get('ratio', [math.nan])[0]:.2f}" for rival, both in rivals.items()]
+    part = "both" if "both" in ours else "forward"
+    rivals = {rival: candidates[rival].get(part, {}) for rival in ("eager", *cases.MODES) if rival in candidates}
+    share = f"{ours[part]['of_copy'][0]:.2f} of a copy" if part in ours else ours["not_run"]
+    ratios = [f"{rival} / bn {timed.get('ratio', [math.nan])[0]:.2f}" for rival, timed in rivals.items()]
     return f"{name}: {share}; {', '.join(ratios)}"
 
 

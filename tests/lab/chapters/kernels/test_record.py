@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import made_up as networks
 import pytest
 import torch
 
+from bn.lab import paths
 from bn.lab.chapters.kernels import __main__ as command
-from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels import measure as kernel_measure
+from bn.lab.chapters.kernels import plan
 from bn.lab.chapters.kernels.measure import BrokenDevice
 from bn.lab.chapters.kernels.record import Work, record, run, write
 from bn.lab.chapters.kernels.spec import Kernels
@@ -42,7 +44,7 @@ def test_it_resumes_and_says_where_it_comes_from(fresh_runs, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(SMOKE, report=silent)
     whole = run(SMOKE, report=silent)
-    first, second, third = (case.name for case in kernel_cases.plan("smoke"))
+    first, second, third = (case.name for case in plan.plan("smoke"))
     assert calls == [first, second, second, third]
     assert whole["complete"] and whole == run(SMOKE, report=silent)
     assert {"commit", "dirty", "devices", "versions", "finished", "command", "code"} <= set(whole["provenance"])
@@ -147,15 +149,101 @@ def test_a_broken_device_ends_the_run_and_what_is_measured_is_kept(fresh_runs, m
     def measure(case, device, scale):
         calls.append(case.name)
         if len(calls) == 2:
-            raise BrokenDevice("bn: CUDA error")
+            raise BrokenDevice("bn: CUDA error", by="bn")
         return made_up(case, device, scale)
 
     monkeypatch.setattr(kernel_measure, "measure", measure)
+    handed_on = []
     with pytest.raises(BrokenDevice, match=r"bn: CUDA error\. What is measured is kept; the same command goes on"):
-        run(SMOKE, report=silent)
+        run(SMOKE, report=silent, keep=handed_on.append)
+    assert handed_on[-1]["cases"][1]["broken_by"] == "bn"
     broken = run(SMOKE, report=silent)["cases"][1]
-    assert broken == kernel_cases.plan("smoke")[1].as_dict() | {"shape": [8, 16, 14, 14], "not_run": "bn: CUDA error"}
+    lost = {"shape": [8, 16, 14, 14], "not_run": "bn: CUDA error", "broken_by": "bn"}
+    assert broken == plan.plan("smoke")[1].as_dict() | lost
     assert len(calls) == len(set(calls)) == 3
+
+
+# ---- The minutes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that `measure` moves on: a case takes as many seconds as the list says, the last one from then on."""
+    now, takes = [0.0], [5.0]
+
+    def measure(case, device, scale):
+        now[0] += takes.pop(0) if len(takes) > 1 else takes[0]
+        return made_up(case, device, scale)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    return now, takes
+
+
+def test_no_part_is_begun_that_would_not_end_in_time(fresh_runs, clock):
+    now, _ = clock
+    said = []
+    part = run(SMOKE, minutes=11 / 60, report=said.append)
+    assert len(part["cases"]) == 2 and not part["complete"] and now[0] == 10
+    assert said[-1] == "1 parts do not fit into 0.183333 minutes; the same command goes on from here."
+    assert run(SMOKE, minutes=11 / 60, report=said.append)["complete"]
+
+
+def test_where_parts_take_longer_than_expected_the_next_are_expected_to(fresh_runs, clock):
+    now, takes = clock
+    takes[:] = [20.0]
+    part = run(SMOKE, minutes=0.49, report=silent)  # precision takes none of this clock's seconds, of five expected
+    assert len(part["cases"]) == 1 and now[0] == 20
+
+
+def test_a_part_that_is_too_long_leaves_its_time_to_shorter_ones(fresh_runs, clock, monkeypatch):
+    monkeypatch.setattr(Work, "seconds", lambda work: dict.fromkeys(work.parts(), 5) | {"precision": 1000})
+    part = run(SMOKE, minutes=0.5, report=silent)
+    assert len(part["cases"]) == 3 and part["precision"] == {"not_run": "not part of scale smoke"}
+
+
+def test_the_record_so_far_is_handed_on_after_each_part(fresh_runs, monkeypatch):
+    monkeypatch.setattr(kernel_measure, "measure", made_up)
+    kept = []
+    whole = run(SMOKE, report=silent, keep=kept.append)
+    assert [len(record["cases"]) for record in kept] == [0, 1, 2, 3] and kept[-1] == whole
+    assert [record["complete"] for record in kept] == [False, False, False, True]
+
+
+def test_the_command_keeps_its_file_after_each_part(fresh_runs, monkeypatch, tmp_path):
+    out, seen = tmp_path / "here.json", []
+
+    def measure(case, device, scale):
+        seen.append(len(records.read(out)["cases"]))
+        return made_up(case, device, scale)
+
+    monkeypatch.setattr(kernel_measure, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["kernels", "--scale", "smoke", "--out", str(out)])
+    command.main()
+    assert seen == [0, 1, 2] and records.read(out)["complete"]
+
+
+# ---- Which record is the book's ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A folder in the place of the book's records, and the file in it that decides."""
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    return tmp_path / "kernels" / "gpu.json"
+
+
+def test_a_part_takes_the_place_of_none_that_judges_more(synthetic, book):
+    part = {"complete": False}
+    whole = synthetic() | {"dataset": "random tensors"}
+    some = whole | part
+    fewer = some | {"cases": some["cases"][:10]}
+    assert command._decides(fewer) == book  # where there is none
+    write(records.sealed(some), book)
+    assert command._decides(fewer) is None
+    assert command._decides(some) == command._decides(whole) == book
+    write(records.sealed(whole), book)
+    assert command._decides(some) is None and command._decides(whole | {"scale": "cpu"}) is None
 
 
 @ON_CPU
@@ -191,4 +279,5 @@ def test_the_command_writes_the_record_and_says_each_target(fresh_runs, monkeypa
     command.main()
     said, (path,) = capsys.readouterr().out.splitlines(), (fresh_runs / "records").iterdir()
     assert said[-1] == f"3 of 3 cases are in {path}" and records.read(path)["complete"]
-    assert [line.split()[:2] for line in said[-11:-1]] == [["not", "run"]] * 10
+    targets = len(claims.of_chapter("kernels"))
+    assert [line.split()[:2] for line in said[-1 - targets : -1]] == [["not", "run"]] * targets
