@@ -109,7 +109,7 @@ def run(
             sentence = f"{name}: {lost}. What is measured is kept; the same command goes on after it."
             raise BrokenDevice(sentence, lost.by)
     if over:
-        report(f"{len(over)} parts do not fit into {minutes:g} minutes; the same command goes on from here.")
+        report(f"Parts that do not fit into {minutes:g} minutes: {len(over)}. The same command goes on from here.")
     return _assembled(work, about, kept)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from bn import functional
 from bn.lab.chapters.kernels import cases as kernel_cases
 from bn.lab.chapters.kernels import measure as kernel_measure
 from bn.lab.chapters.kernels import plan, precision, step
@@ -180,6 +181,25 @@ def test_the_kernel_that_torch_takes_stands_beside_a_case_of_every_type():
         assert kernel_measure.torch_backend(case, given) == "unknown"
 
 
+@pytest.mark.parametrize("bound", [0, 2**30])
+def test_on_a_gpu_the_kernels_by_name_are_timed_or_said_to_be_the_same_call(monkeypatch, bound):
+    """Of a GPU that there is not: its tensors lie on the CPU and only say that they do not."""
+    inputs = kernel_cases.inputs
+    monkeypatch.setattr(kernel_cases, "inputs", lambda case, device: inputs(case, "cpu"))
+    monkeypatch.setattr(kernel_measure, "Clock", lambda device: Clock("cpu"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(functional, "LAUNCH_BOUND", bound)
+    candidates = kernel_cases.candidates
+
+    def with_name(case, given, modes) -> dict:
+        calls = candidates(case, given, modes)
+        return calls | ({"triton": calls["bn"]} if given.x.numel() < functional.LAUNCH_BOUND else {})
+
+    monkeypatch.setattr(kernel_cases, "candidates", with_name)
+    by_name = kernel_measure.measure(SMALL, "cuda", "smoke")["candidates"]["triton"]
+    assert by_name == {"same_as": "bn"} if bound == 0 else set(by_name) > {"both", "wall_ratio"}
+
+
 def test_the_second_mode_of_torch_compile_takes_part_in_few_cases():
     modes = {case: kernel_measure._modes(case, "gpu") for case in plan.plan("gpu")}
     assert {case for case, found in modes.items() if found == ["compile", "compile-max"]} == set(plan.COSTLY)
@@ -216,6 +236,44 @@ def test_a_step_of_torchs_layers_and_ours_are_the_same_network(tiny, monkeypatch
     assert len(captured) == (2 if way == "graph" else 0)
     middle, low, high = found["ratio"]
     assert low <= middle <= high and set(found["step_ms"]) == {"torch", "bn"}
+
+
+class Event:
+    """A GPU's event whose graph took as many milliseconds as were replayed since the one before."""
+
+    replayed = 0
+
+    def __init__(self, enable_timing: bool):
+        self.at = 0
+
+    def record(self) -> None:
+        self.at = Event.replayed
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, end: "Event") -> float:
+        return end.at - self.at
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_of_the_graph_torch_is_held_against_the_kernels_by_whatever_name(monkeypatch, named):
+    inputs, milliseconds = kernel_cases.inputs, {"bn": 3 if named else 2, "triton": 2, "eager": 5}
+    monkeypatch.setattr(kernel_cases, "inputs", lambda case, device: inputs(case, "cpu"))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    names = ["bn", "triton", "eager"] if named else ["bn", "eager"]
+    monkeypatch.setattr(kernel_cases, "candidates", lambda case, given, modes: {name: name for name in names})
+    monkeypatch.setattr(step, "_both", lambda name, given: name)
+
+    def capture(name: str):
+        def replay() -> None:
+            Event.replayed += milliseconds[name]
+
+        return SimpleNamespace(replay=replay)
+
+    monkeypatch.setattr(step, "_captured", capture)
+    found = step.graphs()
+    assert found["ratio"] == [2.5, 2.5, 2.5] and found["both_us"]["eager"] == [5000.0, 5000.0, 5000.0]
 
 
 def test_torchs_side_of_the_papers_network_has_none_of_our_layers():

@@ -185,7 +185,7 @@ def test_no_part_is_begun_that_would_not_end_in_time(fresh_runs, clock):
     said = []
     part = run(SMOKE, minutes=11 / 60, report=said.append)
     assert len(part["cases"]) == 2 and not part["complete"] and now[0] == 10
-    assert said[-1] == "1 parts do not fit into 0.183333 minutes; the same command goes on from here."
+    assert said[-1] == "Parts that do not fit into 0.183333 minutes: 1. The same command goes on from here."
     assert run(SMOKE, minutes=11 / 60, report=said.append)["complete"]
 
 
