@@ -64,10 +64,8 @@ def test_offsets_beyond_two_to_the_31st(planes):
     N, C, S = 70_004, 64, 3_136
     _one_offset[(1,)](out, 5, 70_000, 16, 3, N, C, S, C * S, planes)
     last_row, last_lane = 70_000 + 3, 16 + 7
-    if planes:  # tiles lie side by side, in channel 3
-        want = last_row * C * S + 3 * S + 5 * 8 + last_lane
-    else:  # tiles lie below each other
-        want = (last_row + 5 * 4) * C * S + last_lane
+    # Tiles lie side by side in channel 3, or below each other.
+    want = last_row * C * S + 3 * S + 5 * 8 + last_lane if planes else (last_row + 5 * 4) * C * S + last_lane
     assert out.item() == want > 2**33
 
 
@@ -96,7 +94,7 @@ def test_every_value_is_in_one_tile_of_one_task(shape, channels_last, itemsize, 
     launch.replan()
     x = torch.empty(shape, device="meta")
     view = launch.view(x.movedim(1, -1).contiguous().movedim(-1, 1) if channels_last else x)
-    assert view.N * view.C * view.S == math.prod(shape)
+    assert math.prod(shape) == view.N * view.C * view.S
     plan = launch._window(view, itemsize, itemsize)
     blocks, tasks, length, lag = plan.schedule
     options = plan.options

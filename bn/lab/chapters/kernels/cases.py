@@ -22,7 +22,7 @@ MEAN, STD = 1.0, 2.0  # of the input, and in inference of the running statistics
 # and take Python's part out of one candidate alone; what a graph is worth is measured for all (`step.graphs`).
 MODES = {"compile": "default", "compile-max": "max-autotune-no-cudagraphs"}
 
-# Reads and writes of a whole tensor, forward and backward, and of the sign mask of BN+add+ReLU, one bit a value.
+# Reads and writes of a whole tensor, forward and backward, and of the sign mask of BN+add+ReLU.
 # In two passes the kernels read the input twice, once for the statistics; in one pass it stays on the chip. torch
 # runs an operation at a time and keeps no mask. Inference has one pass and no statistics to wait for.
 TENSOR_PASSES = {
@@ -59,9 +59,13 @@ class Case:
 
     def moved(self, way: str) -> tuple[float, ...]:
         """Bytes that forward and, in training, backward move: `way` is "two" or "one" pass, or "eager"."""
-        mask = math.prod(self.shape) / 8 if self.operation == "bn_add_relu" else 0
         passes = zip(TENSOR_PASSES[way][self.operation], MASK_PASSES[way], strict=False)
-        return tuple(tensors * self.tensor_bytes + masks * mask for tensors, masks in passes)
+        return tuple(tensors * self.tensor_bytes + masks * self.mask_bytes for tensors, masks in passes)
+
+    @property
+    def mask_bytes(self) -> float:
+        """What is kept of a ReLU after a residual: a byte for each 16 of the tensor, which a thread reads at once."""
+        return self.tensor_bytes / 16 if self.operation == "bn_add_relu" else 0
 
     def as_dict(self) -> dict:
         """For a record."""

@@ -14,11 +14,14 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,12 +31,12 @@ import torch
 from bn.lab import paths
 from bn.lab.chapters.kernels.cases import DTYPES, INFERENCE, LAYOUTS, Case
 from bn.lab.chapters.kernels.plan import SHAPES
-from bn.lab.store import code, files, provenance
+from bn.lab.store import code, files, provenance, records
 
-TABLE = paths.RECORDS / "kernels" / "compiled.json"
+RECORD = paths.RECORDS / "kernels" / "compiled.json"
+PROCESSES = 2
 OPERATIONS = ("bn_relu", "bn_add_relu", INFERENCE)
 TARGET = "cuda", 90, 32  # an H100 or H200: sm_90, warps of 32 threads
-KERNELS = ("bn.launch",)  # with all that it imports
 
 _BRANCH = re.compile(r"\bBRA\b.*`\((\.L_x_\w+)\)")
 _LABEL, _LINE = re.compile(r"^(\.L_x_\w+):"), re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;")
@@ -49,7 +52,7 @@ def plan() -> list[Case]:
     ]
 
 
-def found(cases: Iterable[Case], processes: int = 2) -> dict[str, dict]:
+def found(cases: Iterable[Case], processes: int = PROCESSES) -> dict[str, dict]:
     """By the name of each case, of "forward" and, in training, "backward", what the compiler says; see `said`."""
     shares = [list(cases)[k::processes] for k in range(processes)]
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
@@ -242,26 +245,40 @@ def _width(instruction: str) -> int:
 
 
 def table() -> dict:
-    """The committed one."""
-    return files.read_json(TABLE)
+    """The committed record: `cases` has what `found` returns."""
+    return records.read(RECORD)
 
 
-def write(path: Path = TABLE) -> Path:
-    """Compile everything, and write a line a case."""
-    import triton
-
-    origin = provenance.source() | {"code": code.digest(*KERNELS, kernels=True), "triton": triton.__version__}
+def record() -> dict:
+    """Compile everything, and make a record of it, with its provenance."""
+    start, origin = time.monotonic(), provenance.source()
     results = found(plan())
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(result)}" for name, result in results.items())
-    head = json.dumps({"target": "sm_90", "provenance": origin, "cases": {}}, indent=1)
-    files.write_atomically(path, head.replace('"cases": {}', f'"cases": {{\n{lines}\n}}').encode())
+    where = {
+        **origin,
+        "code": code.digest("bn.launch", kernels=True),
+        "devices": ["sm_90 (H100, H200), compiled for, not run"],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "triton": version("triton")},
+        "threads": PROCESSES,
+        "measuring_seconds": round(time.monotonic() - start),
+        "finished": provenance.now(),
+        "command": "python -m bn.lab.chapters.kernels.compiled",
+    }
+    about = {"experiment": "kernels", "scale": RECORD.stem, "dataset": "no tensors", "asked": {}, "rules": {}}
+    return records.sealed(about | {"provenance": where, "cases": results})
+
+
+def write(made: dict, path: Path) -> Path:
+    """Write a line a case."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(result)}" for name, result in made["cases"].items())
+    rest = json.dumps(made | {"cases": {}}, ensure_ascii=False, indent=1)
+    files.write_atomically(path, rest.replace('"cases": {}', f'"cases": {{\n{lines}\n}}', 1).encode())
     return path
 
 
 def main() -> None:
     """Compile the kernels for every case of the benchmark, and write what the compiler says."""
     argparse.ArgumentParser(prog="python -m bn.lab.chapters.kernels.compiled", description=main.__doc__).parse_args()
-    print(f"{len(plan())} cases are in {write()}")
+    print(f"{len(plan())} cases are in {write(record(), RECORD)}")
 
 
 if __name__ == "__main__":
