@@ -31,14 +31,14 @@ def instructions(compiled: dict, language: str) -> Drawing:
     share = number(float(f"{most:.2g}"))
     if most < ISSUING:
         title = _(
-            "The instructions take at most {share} of the time of the bytes: what bounds the kernels is the memory."
+            "The instructions take at most {share} of the time of the bytes: it is memory that bounds the kernels."
         )
     else:
-        title = _("The instructions take up to {share} of the time of the bytes: not everywhere does memory bound.")
+        title = _("The instructions take up to {share} of the time of the bytes: memory does not bound every kernel.")
     note = _(
-        "Counted in the machine code for {card} and {dtype}; nothing was run. Time: {card}'s rate of issue, and the "
-        "bytes of two passes at the speed of a copy. Right of the dashed line instructions would bound, for no more "
-        "than half of that rate was reached before."
+        "Counted in the machine code for {card}, {dtype}; nothing was run. Instructions at the full rate of {card}, "
+        "and the bytes of two passes at the speed of a copy. Right of the dashed line instructions would bound: earlier "
+        "kernels reached half of the full rate."
     )
     names = {"card": left_to_right(CARD), "dtype": left_to_right(DTYPE)}
     return Drawing(tuple(panels), title.format(share=share), note.format(**names), trained=False)
@@ -71,8 +71,9 @@ def table(compiled: dict, language: str) -> HTML:
     head = [_("Tensor"), _("Registers"), _("Bytes a read"), _("Instructions a value, forward")]
     head += [_("Instructions a value, backward"), _("Predicted, forward"), _("Predicted, backward")]
     note = _(
-        "Instructions: where sums are taken, then where is written. Predicted for {card}, of a copy's bandwidth on the "
-        "bytes of two passes: if every byte comes from memory, and if what is read twice comes from the L2 cache."
+        "Instructions: of the pass that sums, then of the pass that writes. Predicted: the share of a copy's bandwidth "
+        "on {card}, on the bytes of two passes, where all comes from memory and where the second read is from the L2 "
+        "cache."
     ).format(card=left_to_right(CARD))
     return html.table(head, [_row(compiled, case) for case in CASES], compiled, language, note=note)
 
