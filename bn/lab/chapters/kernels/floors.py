@@ -37,8 +37,8 @@ def instructions(compiled: dict, language: str) -> Drawing:
         title = _("The instructions take up to {share} of the time of the bytes: memory does not bound every kernel.")
     note = _(
         "Counted in the machine code for {card}, {dtype}; nothing was run. Instructions at the full rate of {card}, "
-        "and the bytes of two passes at the speed of a copy. Right of the dashed line instructions would bound: earlier "
-        "kernels reached half of the full rate."
+        "and the bytes of two passes at the speed of a copy. Right of the dashed line instructions would bound: "
+        "earlier kernels reached half of the full rate."
     )
     names = {"card": left_to_right(CARD), "dtype": left_to_right(DTYPE)}
     return Drawing(tuple(panels), title.format(share=share), note.format(**names), trained=False)
