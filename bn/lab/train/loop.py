@@ -8,9 +8,7 @@ generator's state, and networks with the same seed see the same images in the sa
 import inspect
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -20,8 +18,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from bn.lab.architectures import FIGURE_5
-from bn.lab.data import augment
 from bn.lab.data.splits import Images, Split
+from bn.lab.train.batches import batches, entropy
 from bn.lab.train.inception import Inception
 from bn.lab.train.joined import join
 from bn.lab.train.settings import Recipe
@@ -31,8 +29,6 @@ CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _NET = "net/"  # before the names of weights among the results
-BLOCK = 8  # steps whose images are read and changed together: at few pixels that costs as much as those of one step,
-SMALL = 32  # pixels of a side; larger images are changed step by step, for eight times the memory would be felt
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -68,7 +64,8 @@ class ImageTrainer:
         grouped = dist.is_available() and dist.is_initialized()
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
         _check(recipe, images, self.ranks)
-        self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
+        self._count = torch.zeros((), dtype=torch.int64, device=self.device)  # the step, where a CUDA graph reads it
+        self.batches = batches(recipe, seed, images, self._count, self.rank, self.ranks)
         self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = join(network(recipe, seed, images.train.x.shape[1]))
@@ -82,19 +79,19 @@ class ImageTrainer:
         self.step, self.seconds, self.log, self.diverged, self.compiled = 0, 0.0, [], -1, False
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
-        self._count = torch.zeros((), dtype=torch.int64, device=self.device)
         self._graph = _Graph(self._eager) if self.device.type == "cuda" and self.ranks == 1 else None
 
     def advance(self) -> None:
         """One step of SGD with momentum; the rate is that of the exponential decay, rate · 2^(−step/halflife)."""
-        x, y = self.batches(self.step)
+        self.batches.prepare(self.step)
         self.rate.fill_(self.recipe.learning_rate * 2 ** (-self.step / self.recipe.halflife))
         if self.recipe.dropout:
-            _generator(self.device).manual_seed(_entropy(self.seed, self.step, self.rank, 1))
-        (self._graph or self._eager)(x, y)
+            _generator(self.device).manual_seed(entropy(self.seed, self.step, self.rank, 1))
+        (self._graph or self._eager)()
         self.step += 1
 
-    def _eager(self, x: Tensor, y: Tensor) -> None:
+    def _eager(self) -> None:
+        x, y = self.batches.current()
         self.optimizer.zero_grad()
         with self._precision():
             loss = cross_entropy(self._model(self.normalized(x)), y)
@@ -216,84 +213,29 @@ class ImageTrainer:
         return {"parameters": sum(p.numel() for p in self.net.parameters())}
 
 
-class Batches:
-    """The mini-batch of any step on the device: `batches(step)` is (m, channels, size, size) uint8 and (m,) int64.
+class _Graph:
+    """A step as a CUDA graph: launched as a whole, which pays where the mini-batch is small.
 
-    A block of them is made at once. On a GPU the images lie in its memory if they take at most half of what is free;
-    otherwise a thread reads the next block while the current one is trained on. Each process of a group gets its part.
+    Nothing is handed to the step. All that differs between two steps lies at fixed places in the device's memory.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, images: Images, device: torch.device, rank: int, ranks: int) -> None:
-        self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
-        self.x, self.y = images.train.x, images.train.y.to(device)
-        self.photographs = images.photographs
-        dealt = partial(augment.shards, len(self.y), recipe.batch, recipe.shards, seed=seed, within=recipe.shuffled)
-        self._epoch = lru_cache(maxsize=1)(dealt)
-        self.per_epoch = len(self._epoch(0))
-        self._generator = torch.Generator(device)
-        self._reader, self._next = None, (-1, None)
-        self.block, self._block = BLOCK if recipe.pixels <= SMALL else 1, (-1,)
-        if device.type == "cuda":
-            if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
-                self.x = self.x.to(device)
-            else:
-                self._reader = ThreadPoolExecutor(1)
-
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step."""
-        block, k = divmod(step, self.block)
-        if block != self._block[0]:
-            x, y = self._read(block) if self._reader is None else self._read_ahead(block)
-            self._block = block, self.augmented(x, block).chunk(self.block), y.chunk(self.block)
-        _, x, y = self._block
-        return x[k], y[k]
-
-    def indices(self, step: int) -> Tensor:
-        """Which training images this process sees in a step, (batch / ranks,) int64."""
-        epoch, k = divmod(step, self.per_epoch)
-        return self._epoch(epoch)[k][self.rank :: self.ranks]
-
-    def _read(self, block: int) -> tuple[Tensor, Tensor]:
-        i = torch.cat([self.indices(step) for step in range(self.block * block, self.block * (block + 1))])
-        x = self.x[i.to(self.x.device)]
-        if self._reader is not None:
-            x = x.pin_memory()
-        return x.to(self.device, non_blocking=True), self.y[i.to(self.device)]
-
-    def _read_ahead(self, block: int) -> tuple[Tensor, Tensor]:
-        ahead, future = self._next
-        batch = future.result() if ahead == block else self._reader.submit(self._read, block).result()
-        self._next = block + 1, self._reader.submit(self._read, block + 1)
-        return batch
-
-    def augmented(self, x: Tensor, block: int) -> Tensor:
-        """Images moved and distorted, photographs also mirrored (digits would no longer be digits)."""
-        generator = self._generator.manual_seed(_entropy(self.seed, block, self.rank, 0))
-        return augment.augment(x, generator, self.recipe.distortion, self.photographs)
-
-
-class _Graph:
-    """A step as a CUDA graph: launched as a whole, which pays where the mini-batch is small."""
-
-    def __init__(self, step: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(self, step: Callable[[], None]) -> None:
         self.step, self.graph, self.eager = step, None, _EAGER_STEPS
 
-    def __call__(self, x: Tensor, y: Tensor) -> None:
+    def __call__(self) -> None:
         if self.eager > 0:
             self.eager -= 1
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                self.step(x, y)
+                self.step()
             torch.cuda.current_stream().wait_stream(stream)
             return
         if self.graph is None:
-            self.graph, self.x, self.y = torch.cuda.CUDAGraph(), x.clone(), y.clone()
+            self.graph = torch.cuda.CUDAGraph()
             # Records the step and does not take it. The thread that reads ahead may go on meanwhile.
             with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-                self.step(self.x, self.y)
-        self.x.copy_(x)
-        self.y.copy_(y)
+                self.step()
         self.graph.replay()
 
 
@@ -347,8 +289,3 @@ def watched(split: Split, recipe: Recipe) -> Split:
 def _generator(device: torch.device) -> torch.Generator:
     """What Dropout draws from there; torch.manual_seed would seed those of all devices, which takes longer."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
-
-
-def _entropy(*numbers: int) -> int:
-    """A seed that depends on nothing but its arguments."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

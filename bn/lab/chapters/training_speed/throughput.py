@@ -13,7 +13,8 @@ from bn.lab.data import augment
 from bn.lab.data.splits import Images
 from bn.lab.store import cache, code, files, provenance, workers
 from bn.lab.train import recipes, runs
-from bn.lab.train.loop import BLOCK, ImageTrainer, network
+from bn.lab.train.batches import BLOCK
+from bn.lab.train.loop import ImageTrainer, network
 from bn.lab.train.settings import Recipe
 
 ROUNDS = 9  # each measures both loops, so that a busy machine slows both alike
