@@ -19,13 +19,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bn.lab.architectures import FIGURE_5
 from bn.lab.data.splits import Images, Split
-from bn.lab.train.batches import batches, entropy
+from bn.lab.train.batches import Resident, batches, entropy
 from bn.lab.train.inception import Inception
 from bn.lab.train.joined import join
 from bn.lab.train.settings import Recipe
 from bn.sync import SyncBatchNorm
 
 CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0.3 GB of floats beside the activations
+_SMALL = 64, 2_500  # on a GPU so many at up to so many pixels, for there a small chunk takes as long as a large one
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 _NET = "net/"  # before the names of weights among the results
@@ -52,11 +53,18 @@ class ImageTrainer:
     """Trains one network, step by step, with everything needed to stop and go on.
 
     `recipe.batch` images a step, joined over the processes of a group where there is one; with `synchronized`, so
-    are the statistics of BN. Raises TrainingError where images, recipe and group do not fit together.
+    are the statistics of BN. Without `graph` a GPU is given one operation after the other. Raises TrainingError where
+    images, recipe and group do not fit together.
     """
 
     def __init__(
-        self, recipe: Recipe, seed: int, images: Images, device: str = "cpu", synchronized: bool = False
+        self,
+        recipe: Recipe,
+        seed: int,
+        images: Images,
+        device: str = "cpu",
+        synchronized: bool = False,
+        graph: bool = True,
     ) -> None:
         self.recipe, self.seed = recipe, seed
         # With its number: "cuda" would mean the machine's first GPU to the thread that reads ahead.
@@ -66,7 +74,7 @@ class ImageTrainer:
         _check(recipe, images, self.ranks)
         self._count = torch.zeros((), dtype=torch.int64, device=self.device)  # the step, where a CUDA graph reads it
         self.batches = batches(recipe, seed, images, self._count, self.rank, self.ranks)
-        self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
+        self.watched = {name: self._near(watched(getattr(images, name), recipe)) for name in ("validation", "test")}
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = join(network(recipe, seed, images.train.x.shape[1]))
         if synchronized:
@@ -79,7 +87,7 @@ class ImageTrainer:
         self.step, self.seconds, self.log, self.diverged, self.compiled = 0, 0.0, [], -1, False
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
-        self._graph = _Graph(self._eager) if self.device.type == "cuda" and self.ranks == 1 else None
+        self._graph = _Graph(self._eager) if graph and self.device.type == "cuda" and self.ranks == 1 else None
 
     def advance(self) -> None:
         """One step of SGD with momentum; the rate is that of the exponential decay, rate · 2^(−step/halflife)."""
@@ -148,9 +156,14 @@ class ImageTrainer:
 
     def accuracy(self, split: Split) -> float:
         """The share of the images whose class comes first, on one crop each."""
-        pairs = zip(split.x.split(CHUNK), split.y.split(CHUNK), strict=True)
-        right = sum((self.probabilities(x).argmax(1).cpu() == y).sum() for x, y in pairs)
+        chunk = _SMALL[1] if self.device.type == "cuda" and self.recipe.pixels <= _SMALL[0] else CHUNK
+        pairs = zip(split.x.split(chunk), split.y.split(chunk), strict=True)
+        right = sum((self.probabilities(x).argmax(1) == y.to(self.device)).sum() for x, y in pairs)
         return int(right) / len(split.y)
+
+    def _near(self, split: Split) -> Split:
+        """Images that are looked at often: on a GPU that holds the training images they lie there too."""
+        return Split(*(part.to(self.device) for part in split)) if isinstance(self.batches, Resident) else split
 
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
