@@ -22,8 +22,8 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     After so many `minutes` nothing more is trained, and the record has what is finished; the next call goes on. First
     comes what the others wait for, the sweep, then seed by seed Figures 2 and 3, equal schedules, and each at its best.
     `complete` says whether all is there, `missing` what is not, as `sweep.lacking` has it, `runs_planned` of how many
-    runs; `images`, how many there are to train on and how many the `whole` data set has. Raises RunError where not even
-    Inception is trained.
+    runs; `training_images`, how many are `used` of the `whole` data set. Raises RunError where not even Inception is
+    trained.
     """
     until = math.inf if minutes is None else time.time() + 60 * minutes
     rates, trained = sweep.sweep(spec, KINDS, until)
@@ -65,7 +65,7 @@ def _images(spec: ImageSpec, base: Recipe) -> dict:
     """How many images there are to train on; with a part of them no size is the paper's own."""
     there, whole = len(runs.data_of(base).train.y), IMAGES[spec.dataset]
     return {
-        "images": {"training": there, "whole": whole},
+        "training_images": {"used": there, "whole": whole},
         "papers_own_size": spec.papers_own_size and there >= whole,
     }
 
