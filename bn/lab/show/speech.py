@@ -23,6 +23,7 @@ VERDICTS = {
     "notmet": N_("not met"),
     "notrun": N_("not run"),
 }
+_UNFINISHED = N_("Not all trainings that decide this are finished.")
 DATASETS = {
     "digits": N_("scikit-learn's digits"),
     "mnist": N_("MNIST"),
@@ -75,11 +76,11 @@ def _images(record: dict, language: str) -> str:
 
 def _steps(asked: dict, language: str) -> str:
     """How many steps; of images they are asked in mini-batches of the paper's size, and may be taken in larger ones."""
-    batch = asked.get("batch", paper.BATCH) if "pixels" in asked else paper.BATCH
+    _, batch = words(language), asked.get("batch", paper.BATCH) if "pixels" in asked else paper.BATCH
     taken = steps(max(1, round(asked["steps"] * paper.BATCH / batch)), language)
     if batch == paper.BATCH:
         return taken
-    return words(language)("{steps} with mini-batches of {batch}").format(steps=taken, batch=number(batch))
+    return _("{steps} with mini-batches of {batch}").format(steps=taken, batch=number(batch))
 
 
 def section(claim: Claim, language: str) -> str:
@@ -99,7 +100,7 @@ def verdict(name: str, language: str) -> str:
 def found(judged: Verdict, record: dict | None, language: str) -> dict:
     """`lines`: what was measured, in a sentence or line by line; `size`: of the run, for what is measured in one."""
     if judged.unfinished:
-        return {"lines": [words(language)("Not all trainings that decide this are finished.")], "size": ""}
+        return {"lines": [words(language)(_UNFINISHED)], "size": ""}
     if record is None or not judged.conditions:  # not run, or not at the scale that decides
         return {"lines": [], "size": ""}
     claim = judged.claim

@@ -17,7 +17,7 @@ from bn.lab.show.words import N_, words
 
 # What a step is measured beside, and what it is in a sentence.
 LOOPS = {
-    "no_graph": N_("the same without a CUDA graph"),
+    "no_graph": N_("ours, without a CUDA graph"),
     "tuned": N_("torch, tuned"),
     "first": N_("torch, as first written"),
 }
