@@ -29,7 +29,7 @@ CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0
 _SMALL = 64, 2_500  # on a GPU so many at up to so many pixels, for there a small chunk takes as long as a large one
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
-_NET = "net/"  # before the names of weights among the results
+WEIGHTS = "net/"  # before the names of weights among the results
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -213,12 +213,14 @@ class ImageTrainer:
         - `net/<name>`: the weights and buffers, as in the network's state_dict.
         """
         curves = {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
-        weights = {f"{_NET}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
+        weights = {f"{WEIGHTS}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
         return curves | {"diverged": np.array(self.diverged)} | weights
 
     def load_weights(self, results: dict[str, np.ndarray]) -> None:
-        """Take the weights of a finished run of the same recipe."""
-        weights = {name.removeprefix(_NET): value for name, value in results.items() if name.startswith(_NET)}
+        """Take the weights of a finished run of the same recipe. Raises TrainingError where it has none."""
+        weights = {name.removeprefix(WEIGHTS): value for name, value in results.items() if name.startswith(WEIGHTS)}
+        if not weights:
+            raise TrainingError("a run has come from another machine without its weights: delete it from runs/")
         self.net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
     def about(self, k: int = 0) -> dict:

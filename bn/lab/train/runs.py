@@ -16,6 +16,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -263,6 +264,19 @@ def run_file(setting: Setting | Recipe, seed: int) -> Path:
     """The file of a run, whether it is there yet or not. Raises RunError, DataError."""
     key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting), workers.device()])
     return paths.runs() / setting.dataset / f"{setting.name}-seed{seed}-{key}.npz"
+
+
+def light(path: Path) -> bytes:
+    """The file of a finished run without its weights, which are nearly all of it: what goes home from a lent machine.
+
+    It may take the place of the run for all but `bn.lab.train.predictions`. Raises Damaged.
+    """
+    found = files.read_arrays(path)
+    curves = {name: array for name, array in found.items() if name != "meta" and not name.startswith(loop.WEIGHTS)}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / path.name  # the seal is of the name too
+        files.write_arrays(file, curves, found["meta"])
+        return file.read_bytes()
 
 
 def _checkpoint_file(path: Path) -> Path:

@@ -6,6 +6,7 @@ Few kernels of a small network fill a GPU, so that several trainings at once may
 the card and on whether its kernels of two processes run at the same time: that is measured, not assumed.
 """
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from bn.lab.spec import ParameterError
 from bn.lab.store import files, workers
 from bn.lab.store.files import RunError
 from bn.lab.train import recipes, runs
+from bn.lab.train.loop import TrainingError
 from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import ImageSpec
 
@@ -85,13 +87,22 @@ def _steps(trainer, count: int) -> int:
 
 
 def main() -> None:
-    """Measure Inception with BN at scale gpu, and print the number; the speeds go to the other output."""
+    """Print how many trainings at once are best, of Inception with BN at scale gpu; the speeds go to stderr.
+
+    More are tried as long as they get more done: a lent GPU is paid by the minute.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bn.lab.train.sharing", description=main.__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128, help="images in a mini-batch, as they are to be trained")
+    speeds = {}
     try:
-        recipe = recipes.bn_baseline(ImageSpec(scale="gpu").base(paper.RATE))
-        speeds = steps_per_second(recipe)
-    except (ParameterError, DataError, RunError) as error:
+        recipe = recipes.bn_baseline(ImageSpec(scale="gpu", batch=parser.parse_args().batch).base(paper.RATE))
+        for count in COUNTS:
+            speeds |= steps_per_second(recipe, (count,))
+            print(f"{count} at once: {speeds[count]:.0f} steps a second", file=sys.stderr, flush=True)
+            if best(speeds) != count:
+                break
+    except (ParameterError, DataError, TrainingError, RunError) as error:
         raise SystemExit(f"error: {error}") from None
-    print(", ".join(f"{count} at once: {speed:.0f} steps a second" for count, speed in speeds.items()), file=sys.stderr)
     print(best(speeds))
 
 

@@ -1,5 +1,7 @@
 """Several trainings at once, their steps counted: here by processes of a CPU."""
 
+import sys
+
 import pytest
 
 from bn.lab.store import files, workers
@@ -37,3 +39,20 @@ def test_those_that_do_not_come_are_not_waited_for_for_ever(fresh_runs, tmp_path
 def test_more_processes_must_be_worth_it():
     assert sharing.best({1: 300, 2: 305, 4: 308, 8: 250}) == 1
     assert sharing.best({1: 300, 2: 420, 4: 500, 8: 505}) == 4
+
+
+def test_the_command_tries_more_while_more_gets_done(fresh_runs, monkeypatch, capsys):
+    """It prints the number alone, for a variable of the environment."""
+    tried, speeds = [], {1: 300.0, 2: 450.0, 4: 455.0, 8: 900.0}
+
+    def measure(recipe, counts):
+        assert (recipe.batch, recipe.batch_norm, recipe.dataset) == (64, True, "tiny-imagenet")
+        tried.extend(counts)
+        return {count: speeds[count] for count in counts}
+
+    monkeypatch.setattr(sharing, "steps_per_second", measure)
+    monkeypatch.setattr(sys, "argv", ["sharing", "--batch", "64"])
+    sharing.main()
+    assert tried == [1, 2, 4]
+    printed = capsys.readouterr()
+    assert printed.out == "2\n" and "2 at once: 450 steps a second" in printed.err

@@ -7,6 +7,7 @@ import pytest
 
 from bn.lab.store import files, workers
 from bn.lab.train import recipes, runs
+from bn.lab.train.loop import TrainingError
 from bn.lab.train.settings import Setting
 
 DIGITS = Setting("bn", "digits", steps=20, every=5, batch=60, learning_rate=0.5, weight_std=0.1)
@@ -78,3 +79,20 @@ def test_a_process_of_its_own_stops_too(fresh_runs, monkeypatch):
             break
     (path,) = kept
     assert path == runs._checkpoint_file(runs.run_file(long, 1)) and 0 < files.load(path)["step"] < 1_000_000
+
+
+def test_a_run_goes_home_without_its_weights_and_is_a_finished_run_there(clock):
+    """Its curves and where it comes from are the same; who asks for the weights is told in a sentence."""
+    pair = (IMAGES, 1)
+    whole = runs.run([pair])[pair]
+    path = runs.run_file(*pair)
+    content, before = runs.light(path), path.stat().st_size
+    assert len(content) < before / 3
+    path.write_bytes(content)
+    found = runs.run([pair], until=0)[pair]
+    assert found["meta"] == whole["meta"]
+    assert set(whole) - set(found) == {name for name in whole if name.startswith("net/")}
+    for name in set(found) - {"meta"}:
+        assert found[name].tobytes() == whole[name].tobytes()
+    with pytest.raises(TrainingError, match="without its weights: delete it"):
+        runs.trainer_of([pair]).load_weights(found)

@@ -13,6 +13,7 @@ from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import IMAGES, ImageSpec
 
 KINDS = ("plain", "bn")
+MEASURING = 30  # seconds that the speed takes to be measured, about: with less time left it waits for another call
 AGAIN = "The same command goes on from here."
 
 
@@ -34,7 +35,7 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     base = spec.base(rates["chosen"]["plain"])
     best = {name: sweep.swept(spec, name, rate) for name, rate in rates["chosen"].items()}
     parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
-    speed = throughput(base, until)
+    speed = throughput(base, until - MEASURING)
     wanted = [(recipe, seed) for seed in spec.seeds for part in parts.values() for recipe in part.values()]
     trained |= sweep.trained(spec, wanted, "Figures 2 and 3", until)
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
