@@ -110,11 +110,11 @@ def record(name: str) -> dict:
         return json.loads(json.dumps(judged(results, spec.scale, spec.papers_own_size)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "run", lambda pairs, title: {pair: run(*pair) for pair in pairs})
+        patch.setattr(runs, "run", lambda pairs, title, until: {pair: run(*pair) for pair in pairs})
         patch.setattr(predictions, "predictions", predict)
         patch.setattr(predictions, "test_images", lambda recipe: SimpleNamespace(y=SimpleNamespace(numpy=lambda: y)))
         of_speed = importlib.import_module("bn.lab.chapters.training_speed.record")
-        patch.setattr(of_speed, "throughput", lambda base: {"measured": {}, "meta": {}})
+        patch.setattr(of_speed, "throughput", lambda base, until: {"measured": {"bn_x5": {}}, "meta": {}})
         patch.setattr(records, "finish", finish)
         experiment = registry.experiment(name)
         return experiment.record(experiment.spec(scale="cpu", dataset="digits"))

@@ -120,9 +120,10 @@ def images() -> None:
         base = recipes.inception(recipes.SIZES["cpu", dataset], dataset, learning_rate=0.03)
         for name, recipe in (("Inception", base), ("BN-x5", recipes.bn_x5(base))):
             found = throughput.measured(recipe, runs.data_of(recipe), "cpu")
-            low, high = found["range"]
+            first = found["rivals"]["first"]
+            low, high = first["range"]
             title = f"{name} on {dataset}, {recipe.pixels} pixels"
-            print(f"{title:36}{found['steps_per_second']:15,.1f}   {found['ratio']:.2f} ({low:.2f} to {high:.2f})")
+            print(f"{title:36}{found['steps_per_second']:15,.1f}   {first['ratio']:.2f} ({low:.2f} to {high:.2f})")
 
 
 def normalization(function: Callable, shape: tuple[int, ...], mean: float, deviation: float) -> Callable[[], None]:

@@ -148,7 +148,7 @@ def batch(config: Mapping[str, object]) -> tuple[dict, str]:
         raise ParameterError(
             f"unknown setting {', '.join(map(repr, unknown))}; the settings of the batch are {', '.join(SETTINGS)}"
         )
-    read = {name: value if name == "out" else _literal(value) for name, value in config.items()}
+    read = {name: value if name == "out" else literal(value) for name, value in config.items()}
     asked = SETTINGS | {name: value for name, value in read.items() if value is not None}
     one_of("scale", asked["scale"], SCALES)
     one_of("dataset", asked["dataset"], DATASETS)
@@ -162,15 +162,15 @@ def batch(config: Mapping[str, object]) -> tuple[dict, str]:
     return {name: value for name, value in asked.items() if value not in (None, "auto")}, str(out)
 
 
-def _literal(value: object) -> object:
-    """What a text stands for: Snakemake hands over `[0, 1]` as `["0", "1"]`, and make as one text."""
+def literal(value: object) -> object:
+    """What a text stands for: Snakemake hands over `[0, 1]` as `["0", "1"]`, and a command line as one text."""
     if isinstance(value, list | tuple):
-        return tuple(map(_literal, value))
+        return tuple(map(literal, value))
     try:
         read = ast.literal_eval(value) if isinstance(value, str) else value
     except Exception:  # no literal, in one of five ways
         return value
-    return _literal(read) if isinstance(read, list) else read
+    return literal(read) if isinstance(read, list) else read
 
 
 # ---- Checks --------------------------------------------------------------------------------------

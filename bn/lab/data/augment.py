@@ -11,6 +11,8 @@ is not such a batch, or out of range, raises ValueError.
 """
 
 from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +24,39 @@ _SCALES = (8, 9, 10, 11)  # sevenths: GoogLeNet's 256, 288, 320 and 352 pixels f
 COUNTS = (1, 10, 144)  # crops of an image in testing: a prediction costs as many forward passes
 
 
+class Changes(NamedTuple):
+    """What is done to each of m images, drawn beforehand: (m,) each, so that it can be kept and chosen from."""
+
+    top: Tensor  # first row of the crop among those of the padded image, int64
+    left: Tensor
+    mirrored: Tensor  # bool
+    brightness: Tensor  # factors, float32: 1 changes nothing
+    contrast: Tensor
+    saturation: Tensor
+
+
 def augment(x: Tensor, generator: torch.Generator, strength: float = 0.5, mirrored: bool = True) -> Tensor:
     """Images moved by up to an eighth of their side, mirrored or not, and distorted in light and colour."""
-    x = random_crop(x, generator, min(x.shape[-2:]) // 8)
-    return distort(random_flip(x, generator) if mirrored else x, generator, strength)
+    _check(x)
+    return changed(x, Changes(*(t.to(x.device) for t in drawn(len(x), room(x), generator, strength, mirrored))))
+
+
+def drawn(m: int, padding: int, generator: torch.Generator, strength: float = 0.5, mirrored: bool = True) -> Changes:
+    """The random part of `augment`, on the generator's device: of m images that are moved by up to `padding` pixels."""
+    top, left = _offsets(m, padding, generator)
+    turned = _uniform((m,), generator) < 0.5 if mirrored else torch.zeros(m, dtype=torch.bool, device=generator.device)
+    return Changes(top, left, turned, *_factors(m, generator, strength))
+
+
+def changed(x: Tensor, changes: Changes) -> Tensor:
+    """The rest of `augment`: the same images and changes give the same. Nothing is copied from the host on the way."""
+    x = _cropped(x, changes.top, changes.left, room(x))
+    return adjust(_turned(x, changes.mirrored), changes.brightness, changes.contrast, changes.saturation)
+
+
+def room(x: Tensor) -> int:
+    """Pixels by which an image is moved at most."""
+    return min(x.shape[-2:]) // 8
 
 
 def random_crop(x: Tensor, generator: torch.Generator, padding: int) -> Tensor:
@@ -33,10 +64,17 @@ def random_crop(x: Tensor, generator: torch.Generator, padding: int) -> Tensor:
     _check(x)
     if type(padding) is not int or padding < 0:
         raise ValueError(f"padding must be a whole number of pixels, 0 or more, but it is {padding!r}")
+    return _cropped(x, *_offsets(len(x), padding, generator).to(x.device), padding)
+
+
+def _offsets(m: int, padding: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(2 * padding + 1, (2, m), generator=generator, device=generator.device)
+
+
+def _cropped(x: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
     m, channels, h, w = x.shape
-    offsets = torch.randint(2 * padding + 1, (2, m, 1), generator=generator, device=generator.device)
-    top, left = offsets.to(x.device)
-    rows, columns = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)  # of each image
+    rows = top[:, None] + torch.arange(h, device=x.device)  # of each image
+    columns = left[:, None] + torch.arange(w, device=x.device)
     image = torch.arange(m, device=x.device)[:, None, None, None]
     channel = torch.arange(channels, device=x.device)[:, None, None]
     return F.pad(x, (padding,) * 4)[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
@@ -45,7 +83,11 @@ def random_crop(x: Tensor, generator: torch.Generator, padding: int) -> Tensor:
 def random_flip(x: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right, or not, with equal chances."""
     _check(x)
-    return torch.where(_uniform((len(x), 1, 1, 1), generator, x.device) < 0.5, x.flip(-1), x)
+    return _turned(x, (_uniform((len(x),), generator) < 0.5).to(x.device))
+
+
+def _turned(x: Tensor, mirrored: Tensor) -> Tensor:
+    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
 
 
 def distort(x: Tensor, generator: torch.Generator, strength: float = 0.5) -> Tensor:
@@ -55,9 +97,14 @@ def distort(x: Tensor, generator: torch.Generator, strength: float = 0.5) -> Ten
     so the paper distorts them less: a smaller `strength`; it gives no number. At 0 nothing changes.
     """
     _check(x)
+    return adjust(x, *_factors(len(x), generator, strength).to(x.device))
+
+
+def _factors(m: int, generator: torch.Generator, strength: float) -> Tensor:
+    """Three factors for each of m images, (3, m)."""
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < 1:
         raise ValueError(f"strength must be a number from 0 to below 1, but it is {strength!r}")
-    return adjust(x, *(1 + strength * (2 * _uniform((3, len(x)), generator, x.device) - 1)))
+    return 1 + strength * (2 * _uniform((3, m), generator) - 1)
 
 
 def adjust(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
@@ -70,8 +117,7 @@ def adjust(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) 
     _check(x)
     b, c, s = (factor[:, None, None, None] for factor in (brightness, contrast, saturation))
     values = x.float()
-    luma = torch.tensor(_LUMA if x.shape[1] == 3 else (1.0,), device=x.device)[:, None, None]
-    grey = (values * luma).sum(1, keepdim=True)
+    grey = (values * _luma(x.shape[1], x.device)).sum(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
     values = b * (c * (s * values + (1 - s) * grey) + (1 - c) * mean)
     return values.round().clamp(0, 255).to(torch.uint8)
@@ -153,8 +199,14 @@ def scaled(x: Tensor, shorter: int) -> Tensor:
     return scaled.round().clamp(0, 255).to(torch.uint8)
 
 
-def _uniform(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+@cache
+def _luma(channels: int, device: torch.device) -> Tensor:
+    """Weights of the channels in grey, (channels, 1, 1), made once: a copy from the host would wait for the device."""
+    return torch.tensor(_LUMA if channels == 3 else (1.0,), device=device)[:, None, None]
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def _check(x: Tensor) -> None:

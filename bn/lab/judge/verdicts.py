@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bn.lab import registry
 from bn.lab.judge import statistics
+from bn.lab.judge.parts import Unfinished, finished
 from bn.lab.judge.statistics import Estimate
 from bn.lab.store import claims
 from bn.lab.store.claims import Claim, Line
@@ -25,25 +26,38 @@ class Condition:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one claim: one of VERDICTS, the conditions behind it, and whether the rule is a later one."""
+    """What became of one claim: one of VERDICTS, the conditions behind it, and whether the rule is a later one.
+
+    `unfinished`: it was not judged, because not all runs that it needs are finished.
+    """
 
     claim: Claim
     verdict: str
     conditions: tuple[Condition, ...]
     rule_changed: bool
+    unfinished: bool = False
 
 
 def judge(claim_id: str, record: dict | None) -> Verdict:
     """Hold one claim against a record (None: not run).
 
+<<<<<<< HEAD
     Exact claims must hold for every seed; a target is judged by both ends of its interval, others by the estimate. A
     claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Raises
     ClaimsError where a rule judges what the record does not hold.
+=======
+    A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Nor does one
+    that lacks a run of a network that the claim is about. Raises ClaimsError where a rule judges what the record does
+    not hold.
+>>>>>>> training
     """
     claim = claims.ledger()[claim_id]
     if record is None or not claim.rule or record["scale"] != (claim.scale or record["scale"]):
         return Verdict(claim, "notrun", (), False)
-    estimated = estimates(claim, record)
+    try:
+        estimated = estimates(claim, record)
+    except Unfinished:
+        return Verdict(claim, "notrun", (), False, unfinished=True)
     if missing := {line.estimate for line in claim.rule} - set(estimated) if estimated else ():
         raise claims.ClaimsError(f"the rule of claim {claim_id} judges {', '.join(missing)}, which nothing estimates")
     conditions = tuple(_condition(line, estimated[line.estimate], claim.exact) for line in claim.rule if estimated)
@@ -54,11 +68,12 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
 def estimates(claim: Claim, record: dict) -> dict[str, Estimate]:
     """The named estimates of one claim: by its chapter's function, or those that the record itself holds for each seed.
 
-    None at all where the record cannot say: then the claim counts as not run.
+    None at all where the record cannot say: then the claim counts as not run. Raises Unfinished where runs that it
+    needs are missing.
     """
     measures = registry.experiment(claim.experiment).estimates
     if claim.id in measures:
-        return dict(measures[claim.id](record))
+        return dict(measures[claim.id](finished(record)))
     measured = record.get("measured", {}).get(claim.id)
     if measured is None:
         raise claims.ClaimsError(f"nothing estimates claim {claim.id}: neither {claim.experiment} nor its record")

@@ -3,6 +3,7 @@
 import math
 import string
 
+from bn.lab import paper
 from bn.lab.judge import verdicts
 from bn.lab.judge.statistics import Estimate
 from bn.lab.judge.verdicts import Condition, Verdict
@@ -23,6 +24,7 @@ VERDICTS = {
     "inconclusive": N_("inconclusive"),
     "notrun": N_("not run"),
 }
+_UNFINISHED = N_("Not all trainings that decide this are finished.")
 DATASETS = {
     "digits": N_("scikit-learn's digits"),
     "mnist": N_("MNIST"),
@@ -42,18 +44,44 @@ def seeds(n: int, language: str) -> str:
 
 
 def size(record: dict, language: str) -> str:
-    """Which images, how many steps and seeds, and whether that is the paper's own size."""
+    """Which images, how many steps and seeds, whether that is the paper's own size, and what is missing."""
     _, asked = words(language), record["asked"]
-    pixels = numbers.pair(asked["pixels"], asked["pixels"]) if "pixels" in asked else ""
     if record["papers_own_size"]:
         sentence = _("{images}, {steps}, {seeds}: the paper's own size.")
     else:
         sentence = _("Small scale, not the paper's experiment: {images}, {steps}, {seeds}.")
-    return sentence.format(
-        images=numbers.isolated(_(DATASETS.get(record["dataset"], record["dataset"])).format(pixels=pixels)),
-        steps=steps(asked["steps"], language),
-        seeds=seeds(len(asked["seeds"]), language),
-    )
+    said = [
+        sentence.format(
+            images=_images(record, language),
+            steps=_steps(asked, language),
+            seeds=seeds(len(asked["seeds"]), language),
+        )
+    ]
+    if record.get("missing"):
+        unfinished = _("Not finished: so far {done} of {planned} trainings.")
+        done, planned = record["provenance"]["runs"], record["runs_planned"]
+        said.append(unfinished.format(done=number(done), planned=number(planned)))
+    return " ".join(said)
+
+
+def _images(record: dict, language: str) -> str:
+    """The name of the data set, at how many pixels, and how large a part of it was trained on."""
+    _, asked, trained = words(language), record["asked"], record.get("training_images")
+    pixels = numbers.pair(asked["pixels"], asked["pixels"]) if "pixels" in asked else ""
+    name = numbers.isolated(_(DATASETS.get(record["dataset"], record["dataset"])).format(pixels=pixels))
+    if trained is None or trained["used"] >= trained["whole"]:
+        return name
+    part = _("{images} ({used} of its {whole} training images)")
+    return part.format(images=name, **{key: number(count) for key, count in trained.items()})
+
+
+def _steps(asked: dict, language: str) -> str:
+    """How many steps; of images they are asked in mini-batches of the paper's size, and may be taken in larger ones."""
+    _, batch = words(language), asked.get("batch", paper.BATCH) if "pixels" in asked else paper.BATCH
+    taken = steps(max(1, round(asked["steps"] * paper.BATCH / batch)), language)
+    if batch == paper.BATCH:
+        return taken
+    return _("{steps} with mini-batches of {batch}").format(steps=taken, batch=number(batch))
 
 
 def section(claim: Claim, language: str) -> str:
@@ -72,6 +100,8 @@ def verdict(name: str, language: str) -> str:
 
 def found(judged: Verdict, record: dict | None, language: str) -> dict:
     """`lines`: what was measured, in a sentence or line by line; `size`: of the run, for what is measured in one."""
+    if judged.unfinished:
+        return {"lines": [words(language)(_UNFINISHED)], "size": ""}
     if record is None or not judged.conditions:  # not run, or not at the scale that decides
         return {"lines": [], "size": ""}
     claim = judged.claim

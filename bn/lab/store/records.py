@@ -47,9 +47,9 @@ def _sha256(record: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def write(record: dict) -> Path:
-    """Write a record to runs/records, under a name that says its question, and return its file."""
-    path = run_record(record["experiment"], record["scale"], record["dataset"], record["asked"])
+def write(record: dict, path: Path | None = None) -> Path:
+    """Write a record, by default to runs/records under a name that says its question, and return its file."""
+    path = path or run_record(record["experiment"], record["scale"], record["dataset"], record["asked"])
     files.clear_parts(path)
     files.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     return path

@@ -1,7 +1,7 @@
 """Work that takes long, in processes of one thread each, with one progress bar over all of it.
 
-As many processes as there are cores (`BN_CORES` says how many may be used) and memory, or two for each GPU: the steps
-of small networks leave a GPU idle while Python prepares the next, so two share it.
+As many processes as there are cores (`BN_CORES` says how many may be used) and memory, or some for each GPU
+(`BN_PER_GPU` says how many): the steps of small networks leave most of a GPU idle, so several share it.
 """
 
 import multiprocessing
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from bn.lab import paths
 from bn.lab.store.files import RunError, expect_folder
 
-A_GPU = 2  # processes that share a GPU
+PER_GPU = 2  # processes that share a GPU: not measured yet, bn.lab.train.sharing does that
 MEMORY = 1.5e9  # bytes for a process: torch, a copy of MNIST or of small images, and a network
 _TURN = threading.Lock()
 _LOOK = 0.2  # seconds between two looks at the workers: the bar lags by at most as much
@@ -37,19 +37,22 @@ def device() -> str:
 
 
 def processes() -> int:
-    """How many processes work at a time. Raises RunError where BN_CORES is no whole number above 0."""
+    """How many processes work at a time. Raises RunError where BN_CORES or BN_PER_GPU is no whole number above 0."""
     if torch.cuda.is_available():
-        return A_GPU * torch.cuda.device_count()
-    return max(1, int(min(_cores(), _free_memory() / MEMORY)))
+        return (_told("BN_PER_GPU") or PER_GPU) * torch.cuda.device_count()
+    return max(1, int(min(_told("BN_CORES") or _cores(), _free_memory() / MEMORY)))
 
 
 def _cores() -> int:
-    told = os.environ.get("BN_CORES")
-    if not told:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not told.isdecimal() or int(told) < 1:
-        raise RunError(f"BN_CORES must be a whole number above 0, but it is {told!r}")
-    return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _told(name: str) -> int | None:
+    """A number that an environment variable says, None where it says nothing."""
+    told = os.environ.get(name)
+    if told and (not told.isdecimal() or int(told) < 1):
+        raise RunError(f"{name} must be a whole number above 0, but it is {told!r}")
+    return int(told) if told else None
 
 
 def _free_memory() -> float:
@@ -60,25 +63,28 @@ def _free_memory() -> float:
     return float("inf")
 
 
-def in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step") -> None:
-    """Call `work(job, report)` for each job, `processes()` at a time; `report(n)` tells how many `steps` are done.
+def in_processes(
+    work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str = "step", at_once: int | None = None
+) -> None:
+    """Call `work(job, report)` for each job; `report(n)` tells how many `steps` are done.
 
-    `work` is a function of a module, since another process must find it. `title` and `unit` are the progress bar's.
+    `at_once` jobs at a time, without it `processes()`. They are begun in their order. `work` is a function of a module,
+    since another process must find it. `title` and `unit` are the progress bar's.
     What the first failure raised is raised here, with its traceback; RunError if a process was killed. Then the other
     processes are ended. Calls from several threads take turns.
     """
     with _TURN:
-        _in_processes(work, jobs, steps, title, unit)
+        _in_processes(work, jobs, steps, title, unit, min(len(jobs), at_once or processes()))
 
 
-def _in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str) -> None:
+def _in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str, at_once: int) -> None:
     context = multiprocessing.get_context("forkserver")
     # What takes seconds to import is imported once, and not by each worker.
     context.set_forkserver_preload([work.__module__, "sklearn.datasets", "sklearn.model_selection"])
     done, taken = context.Array("q", len(jobs)), context.Value("q", 0)
     # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
     folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
-    pool = ProcessPoolExecutor(min(len(jobs), processes()), context, _begin, (done, taken, folders))
+    pool = ProcessPoolExecutor(at_once, context, _begin, (done, taken, folders))
     before, workers, waiting = set(multiprocessing.active_children()), set(), []
     try:
         with _without_main():

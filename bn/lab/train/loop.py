@@ -8,9 +8,7 @@ generator's state, and networks with the same seed see the same images in the sa
 import inspect
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -20,19 +18,18 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from bn.lab.architectures import FIGURE_5
-from bn.lab.data import augment
 from bn.lab.data.splits import Images, Split
+from bn.lab.train.batches import Resident, batches, entropy
 from bn.lab.train.inception import Inception
 from bn.lab.train.joined import join
 from bn.lab.train.settings import Recipe
 from bn.sync import SyncBatchNorm
 
 CHUNK = 500  # images at once in an evaluation or a prediction: at 224 pixels, 0.3 GB of floats beside the activations
+_SMALL = 64, 2_500  # on a GPU so many at up to so many pixels, for there a small chunk takes as long as a large one
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
-_NET = "net/"  # before the names of weights among the results
-BLOCK = 8  # steps whose images are read and changed together: at few pixels that costs as much as those of one step,
-SMALL = 32  # pixels of a side; larger images are changed step by step, for eight times the memory would be felt
+WEIGHTS = "net/"  # before the names of weights among the results
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -56,11 +53,18 @@ class ImageTrainer:
     """Trains one network, step by step, with everything needed to stop and go on.
 
     `recipe.batch` images a step, joined over the processes of a group where there is one; with `synchronized`, so
-    are the statistics of BN. Raises TrainingError where images, recipe and group do not fit together.
+    are the statistics of BN. Without `graph` a GPU is given one operation after the other. Raises TrainingError where
+    images, recipe and group do not fit together.
     """
 
     def __init__(
-        self, recipe: Recipe, seed: int, images: Images, device: str = "cpu", synchronized: bool = False
+        self,
+        recipe: Recipe,
+        seed: int,
+        images: Images,
+        device: str = "cpu",
+        synchronized: bool = False,
+        graph: bool = True,
     ) -> None:
         self.recipe, self.seed = recipe, seed
         # With its number: "cuda" would mean the machine's first GPU to the thread that reads ahead.
@@ -68,8 +72,9 @@ class ImageTrainer:
         grouped = dist.is_available() and dist.is_initialized()
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
         _check(recipe, images, self.ranks)
-        self.batches = Batches(recipe, seed, images, self.device, self.rank, self.ranks)
-        self.watched = {name: watched(getattr(images, name), recipe) for name in ("validation", "test")}
+        self._count = torch.zeros((), dtype=torch.int64, device=self.device)  # the step, where a CUDA graph reads it
+        self.batches = batches(recipe, seed, images, self._count, self.rank, self.ranks)
+        self.watched = {name: self._near(watched(getattr(images, name), recipe)) for name in ("validation", "test")}
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = join(network(recipe, seed, images.train.x.shape[1]))
         if synchronized:
@@ -82,19 +87,19 @@ class ImageTrainer:
         self.step, self.seconds, self.log, self.diverged, self.compiled = 0, 0.0, [], -1, False
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
-        self._count = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._graph = _Graph(self._eager) if self.device.type == "cuda" and self.ranks == 1 else None
+        self._graph = _Graph(self._eager) if graph and self.device.type == "cuda" and self.ranks == 1 else None
 
     def advance(self) -> None:
         """One step of SGD with momentum; the rate is that of the exponential decay, rate · 2^(−step/halflife)."""
-        x, y = self.batches(self.step)
+        self.batches.prepare(self.step)
         self.rate.fill_(self.recipe.learning_rate * 2 ** (-self.step / self.recipe.halflife))
         if self.recipe.dropout:
-            _generator(self.device).manual_seed(_entropy(self.seed, self.step, self.rank, 1))
-        (self._graph or self._eager)(x, y)
+            _generator(self.device).manual_seed(entropy(self.seed, self.step, self.rank, 1))
+        (self._graph or self._eager)()
         self.step += 1
 
-    def _eager(self, x: Tensor, y: Tensor) -> None:
+    def _eager(self) -> None:
+        x, y = self.batches.current()
         self.optimizer.zero_grad()
         with self._precision():
             loss = cross_entropy(self._model(self.normalized(x)), y)
@@ -151,9 +156,14 @@ class ImageTrainer:
 
     def accuracy(self, split: Split) -> float:
         """The share of the images whose class comes first, on one crop each."""
-        pairs = zip(split.x.split(CHUNK), split.y.split(CHUNK), strict=True)
-        right = sum((self.probabilities(x).argmax(1).cpu() == y).sum() for x, y in pairs)
+        chunk = _SMALL[1] if self.device.type == "cuda" and self.recipe.pixels <= _SMALL[0] else CHUNK
+        pairs = zip(split.x.split(chunk), split.y.split(chunk), strict=True)
+        right = sum((self.probabilities(x).argmax(1) == y.to(self.device)).sum() for x, y in pairs)
         return int(right) / len(split.y)
+
+    def _near(self, split: Split) -> Split:
+        """Images that are looked at often: on a GPU that holds the training images they lie there too."""
+        return Split(*(part.to(self.device) for part in split)) if isinstance(self.batches, Resident) else split
 
     @torch.no_grad()
     def probabilities(self, x: Tensor) -> Tensor:
@@ -203,12 +213,14 @@ class ImageTrainer:
         - `net/<name>`: the weights and buffers, as in the network's state_dict.
         """
         curves = {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
-        weights = {f"{_NET}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
+        weights = {f"{WEIGHTS}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
         return curves | {"diverged": np.array(self.diverged)} | weights
 
     def load_weights(self, results: dict[str, np.ndarray]) -> None:
-        """Take the weights of a finished run of the same recipe."""
-        weights = {name.removeprefix(_NET): value for name, value in results.items() if name.startswith(_NET)}
+        """Take the weights of a finished run of the same recipe. Raises TrainingError where it has none."""
+        weights = {name.removeprefix(WEIGHTS): value for name, value in results.items() if name.startswith(WEIGHTS)}
+        if not weights:
+            raise TrainingError("a run has come from another machine without its weights: delete it from runs/")
         self.net.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
     def about(self, k: int = 0) -> dict:
@@ -216,84 +228,29 @@ class ImageTrainer:
         return {"parameters": sum(p.numel() for p in self.net.parameters())}
 
 
-class Batches:
-    """The mini-batch of any step on the device: `batches(step)` is (m, channels, size, size) uint8 and (m,) int64.
+class _Graph:
+    """A step as a CUDA graph: launched as a whole, which pays where the mini-batch is small.
 
-    A block of them is made at once. On a GPU the images lie in its memory if they take at most half of what is free;
-    otherwise a thread reads the next block while the current one is trained on. Each process of a group gets its part.
+    Nothing is handed to the step. All that differs between two steps lies at fixed places in the device's memory.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, images: Images, device: torch.device, rank: int, ranks: int) -> None:
-        self.recipe, self.seed, self.device, self.rank, self.ranks = recipe, seed, device, rank, ranks
-        self.x, self.y = images.train.x, images.train.y.to(device)
-        self.photographs = images.photographs
-        dealt = partial(augment.shards, len(self.y), recipe.batch, recipe.shards, seed=seed, within=recipe.shuffled)
-        self._epoch = lru_cache(maxsize=1)(dealt)
-        self.per_epoch = len(self._epoch(0))
-        self._generator = torch.Generator(device)
-        self._reader, self._next = None, (-1, None)
-        self.block, self._block = BLOCK if recipe.pixels <= SMALL else 1, (-1,)
-        if device.type == "cuda":
-            if self.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
-                self.x = self.x.to(device)
-            else:
-                self._reader = ThreadPoolExecutor(1)
-
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step."""
-        block, k = divmod(step, self.block)
-        if block != self._block[0]:
-            x, y = self._read(block) if self._reader is None else self._read_ahead(block)
-            self._block = block, self.augmented(x, block).chunk(self.block), y.chunk(self.block)
-        _, x, y = self._block
-        return x[k], y[k]
-
-    def indices(self, step: int) -> Tensor:
-        """Which training images this process sees in a step, (batch / ranks,) int64."""
-        epoch, k = divmod(step, self.per_epoch)
-        return self._epoch(epoch)[k][self.rank :: self.ranks]
-
-    def _read(self, block: int) -> tuple[Tensor, Tensor]:
-        i = torch.cat([self.indices(step) for step in range(self.block * block, self.block * (block + 1))])
-        x = self.x[i.to(self.x.device)]
-        if self._reader is not None:
-            x = x.pin_memory()
-        return x.to(self.device, non_blocking=True), self.y[i.to(self.device)]
-
-    def _read_ahead(self, block: int) -> tuple[Tensor, Tensor]:
-        ahead, future = self._next
-        batch = future.result() if ahead == block else self._reader.submit(self._read, block).result()
-        self._next = block + 1, self._reader.submit(self._read, block + 1)
-        return batch
-
-    def augmented(self, x: Tensor, block: int) -> Tensor:
-        """Images moved and distorted, photographs also mirrored (digits would no longer be digits)."""
-        generator = self._generator.manual_seed(_entropy(self.seed, block, self.rank, 0))
-        return augment.augment(x, generator, self.recipe.distortion, self.photographs)
-
-
-class _Graph:
-    """A step as a CUDA graph: launched as a whole, which pays where the mini-batch is small."""
-
-    def __init__(self, step: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(self, step: Callable[[], None]) -> None:
         self.step, self.graph, self.eager = step, None, _EAGER_STEPS
 
-    def __call__(self, x: Tensor, y: Tensor) -> None:
+    def __call__(self) -> None:
         if self.eager > 0:
             self.eager -= 1
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                self.step(x, y)
+                self.step()
             torch.cuda.current_stream().wait_stream(stream)
             return
         if self.graph is None:
-            self.graph, self.x, self.y = torch.cuda.CUDAGraph(), x.clone(), y.clone()
+            self.graph = torch.cuda.CUDAGraph()
             # Records the step and does not take it. The thread that reads ahead may go on meanwhile.
             with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-                self.step(self.x, self.y)
-        self.x.copy_(x)
-        self.y.copy_(y)
+                self.step()
         self.graph.replay()
 
 
@@ -347,8 +304,3 @@ def watched(split: Split, recipe: Recipe) -> Split:
 def _generator(device: torch.device) -> torch.Generator:
     """What Dropout draws from there; torch.manual_seed would seed those of all devices, which takes longer."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
-
-
-def _entropy(*numbers: int) -> int:
-    """A seed that depends on nothing but its arguments."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

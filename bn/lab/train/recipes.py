@@ -48,7 +48,7 @@ SIZES = {
     ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, crops=10),
     ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, _SHORT, watched=1_000, crops=10),
     ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, watched=1_000, crops=10),
-    ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, precision="bfloat16"),
+    ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, watched=2_500, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
 }
 DATASETS = {"smoke": "digits", "cpu": "digits", "gpu": "tiny-imagenet", "paper": "imagenet"}  # of `auto`

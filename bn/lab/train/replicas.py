@@ -62,8 +62,9 @@ class Trainer:
         epoch, k = divmod(step, per_epoch)
         if epoch != self._epoch:
             orders = {seed: _shuffled(len(self.train.y), seed, epoch) for seed in set(self.seeds)}
-            self._epoch, self._order = epoch, torch.stack([orders[seed] for seed in self.seeds])
-        return self._order[:, k * self.setting.batch : (k + 1) * self.setting.batch].to(self.device)
+            # The order of a whole epoch at once: a copy to a GPU in every step would have to be waited for.
+            self._epoch, self._order = epoch, torch.stack([orders[seed] for seed in self.seeds]).to(self.device)
+        return self._order[:, k * self.setting.batch : (k + 1) * self.setting.batch]
 
     def advance(self) -> None:
         """One SGD step for every replica."""

@@ -9,12 +9,14 @@ On a CPU each run trains alone, in one thread: its bytes depend on nothing else 
 networks of one shape train together, as one step costs as much for many of them as for one.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -62,10 +64,14 @@ class Trainer(Protocol):
 
 
 class Job(NamedTuple):
-    """Runs that may train at once, the files that they become, and what their training begins from."""
+    """Runs that may train at once, the files that they become, and what their training begins from.
+
+    `until`: the time, as time.time() has it, at which they stop, to be gone on with another day.
+    """
 
     wanted: dict[Run, Path]
     origin: dict
+    until: float = math.inf
 
 
 CHANGED = (
@@ -74,26 +80,31 @@ CHANGED = (
 )
 
 
-def run(wanted: Iterable[Run], title: str = "training") -> dict[Run, dict]:
+def run(wanted: Iterable[Run], title: str = "training", until: float = math.inf) -> dict[Run, dict]:
     """Finished runs of the wanted settings and seeds, training those that are missing.
 
-    Each run is a dict of arrays, as its trainer's `results` says, and `meta`, a dict.
-    Raises RunError, TrainingError, DataError.
+    `until`: a time, as time.time() has it, from which on nothing more is trained: then only the runs that are finished
+    are returned, and those that were begun have a checkpoint. Each run is a dict of arrays, as its trainer's `results`
+    says, and `meta`, a dict. Raises RunError, TrainingError, DataError.
     """
     files.expect_folder(paths.runs())
     files_of = {pair: run_file(*pair) for pair in wanted}
+    finished = {pair: found for pair, path in files_of.items() if (found := cache.present(path)) is not None}
+    if (missing := [pair for pair in files_of if pair not in finished]) and time.time() < until:
+        _train_all({pair: files_of[pair] for pair in missing}, title, until)
+        trained = [pair for pair in missing if until == math.inf or files_of[pair].exists()]
+        finished |= {pair: files.read_arrays(files_of[pair]) for pair in trained}
+    for pair in finished:  # what a kill has left beside a run just after it was written
+        _checkpoint_file(files_of[pair]).unlink(missing_ok=True)
+        files.clear_parts(files_of[pair])
+    return {pair: finished[pair] for pair in files_of if pair in finished}
 
-    def train_all(missing: list[Run]) -> None:
-        origin = provenance.origin()
-        jobs = [Job({pair: files_of[pair] for pair in group}, origin) for group in groups(missing, workers.device())]
-        steps = [sum(setting.steps for setting, _ in job.wanted) for job in jobs]
-        workers.in_processes(train, jobs, steps, title)
 
-    finished = cache.finished(files_of, train_all)
-    for path in files_of.values():  # what a kill has left beside a run just after it was written
-        _checkpoint_file(path).unlink(missing_ok=True)
-        files.clear_parts(path)
-    return finished
+def _train_all(missing: dict[Run, Path], title: str, until: float) -> None:
+    origin, device = provenance.origin(), workers.device()
+    jobs = [Job({pair: missing[pair] for pair in group}, origin, until) for group in groups(missing, device)]
+    steps = [sum(setting.steps for setting, _ in job.wanted) for job in jobs]
+    workers.in_processes(train, jobs, steps, title)
 
 
 def groups(missing: Iterable[Run], device: str) -> list[list[Run]]:
@@ -113,17 +124,22 @@ def job(*wanted: Run) -> Job:
 def train(job: Job, report: Callable[[int], None] = lambda steps: None, synchronized: bool = False) -> None:
     """Train what is still missing of a job, from checkpoints if there are any, and write a file for each run.
 
-    In a group of processes all train together, and the first one writes. Raises RunError where the code is not that
-    of the process that asked.
+    In a group of processes all train together, and the first one writes. Where the job's time is over, what was begun
+    is left with a checkpoint. Raises RunError where the code is not that of the process that asked.
     """
     if any(run_file(*pair).name != path.name for pair, path in job.wanted.items()):
         raise RunError(CHANGED)
     made_by = code_digest(next(iter(job.wanted))[0])  # now: what is loaded trains on, whatever happens to the files
     with workers.lock(*(path.stem for path in job.wanted.values())) if _first() else nullcontext():
         done = 0
-        for group, states in _resumed(job):
-            _train(group, states, job, made_by, lambda steps, before=done: report(before + steps), synchronized)
-            done += sum(setting.steps for setting, _ in group)
+        with suppress(_TimeIsOver):
+            for group, states in _resumed(job):
+                _train(group, states, job, made_by, lambda steps, before=done: report(before + steps), synchronized)
+                done += sum(setting.steps for setting, _ in group)
+
+
+class _TimeIsOver(Exception):
+    """It is: what was begun has a checkpoint."""
 
 
 def _resumed(job: Job) -> Iterator[tuple[list[Run], list[dict]]]:
@@ -147,6 +163,8 @@ def _train(
     report: Callable[[int], None],
     synchronized: bool,
 ) -> None:
+    if time.time() >= job.until:
+        raise _TimeIsOver
     trainer = trainer_of(group, synchronized)
     restored = all(states) and _goes_on(trainer, states[0], synchronized)
     if restored:
@@ -164,13 +182,21 @@ def _train(
                 files.save(_checkpoint_file(job.wanted[pair]), state)
             saved = time.monotonic()
 
+    def stop() -> None:
+        """Stop if the time is over; not after a divergence, which is found soon, nor where nothing is left to do."""
+        if time.time() >= job.until and trainer.step < group[0][0].steps and trainer.finite():
+            save(0)
+            raise _TimeIsOver
+
     def after_evaluation() -> None:
         save(SAVE_EVERY)
         report(len(group) * trainer.step)
+        stop()
 
     def after_step() -> None:
         report(len(group) * trainer.step)
         save(SAVE_BETWEEN)
+        stop()
 
     report(len(group) * trainer.step)
     trainer.run(after_evaluation, after_step)
@@ -238,6 +264,19 @@ def run_file(setting: Setting | Recipe, seed: int) -> Path:
     """The file of a run, whether it is there yet or not. Raises RunError, DataError."""
     key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting), workers.device()])
     return paths.runs() / setting.dataset / f"{setting.name}-seed{seed}-{key}.npz"
+
+
+def light(path: Path) -> bytes:
+    """The file of a finished run without its weights, which are nearly all of it: what goes home from a lent machine.
+
+    It may take the place of the run for all but `bn.lab.train.predictions`. Raises Damaged.
+    """
+    found = files.read_arrays(path)
+    curves = {name: array for name, array in found.items() if name != "meta" and not name.startswith(loop.WEIGHTS)}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / path.name  # the seal is of the name too
+        files.write_arrays(file, curves, found["meta"])
+        return file.read_bytes()
 
 
 def _checkpoint_file(path: Path) -> Path:

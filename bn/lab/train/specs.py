@@ -34,7 +34,8 @@ SIZES = {
 }
 
 
-# Of section 4.2. How many images there are to train on; the validation images are not among them.
+# Of section 4.2. How many images the whole data set has to train on; the validation images are not among them. A folder
+# may hold a part of it: then a mini-batch is checked again when it is read, and the record says how large the part is.
 IMAGES = datasets.TRAINING_IMAGES | {"tiny-imagenet": 90_000, "imagenet": paper.TRAINING_IMAGES - 50_000}
 # More pixels add nothing to images that have 8, 28, 64 or some 400, and those of digits are kept in memory.
 PIXELS = {"digits": 64, "mnist": 64, "tiny-imagenet": 224, "imagenet": 512}

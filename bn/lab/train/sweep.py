@@ -6,6 +6,7 @@ runs |= trained(spec, pairs(spec, networks), "Figures 2 and 3")
 results = {"networks": curves(spec, runs, networks), "sweep": rates}
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -25,24 +26,37 @@ def final(accuracy: Sequence[float | None]) -> float:
     return float(np.mean(np.array(accuracy[-LAST:], float)))
 
 
-def sweep(spec: ImageSpec, names: Iterable[str]) -> tuple[dict, dict[Run, dict]]:
+def sweep(spec: ImageSpec, names: Iterable[str], until: float = math.inf) -> tuple[dict, dict[Run, dict]]:
     """The learning rate for networks "plain" and "bn", and the runs that it was chosen by; none where it is given.
 
     Chosen is the rate with the best final accuracy on validation images, mean over the seeds of the sweep. The first
     of the two results: `rates`, `seeds`, `chosen` (name to rate), and of each name the final accuracies, a list for
-    each rate, None for a seed that diverged.
+    each rate, None for a seed that diverged. A name whose runs are not all finished, `until` as `runs.run` has it, is
+    in neither.
     """
     if spec.learning_rate is not None:
         return {"rates": [], "chosen": dict.fromkeys(names, spec.learning_rate)}, {}
-    rates, seeds = spec.size.rates, spec.seeds[: spec.size.sweep_seeds]
-    tried = {(name, rate): [(swept(spec, name, rate), seed) for seed in seeds] for name in names for rate in rates}
-    trained = runs.run([pair for at_rate in tried.values() for pair in at_rate], "Learning rates")
-    finals = {key: [final(trained[pair]["validation"]) for pair in at_rate] for key, at_rate in tried.items()}
+    rates, seeds, wanted = spec.size.rates, _seeds(spec), tried(spec, names)
+    trained = runs.run([pair for at_rate in wanted.values() for pair in at_rate], "Learning rates", until)
+    whole = [name for name in names if all(pair in trained for rate in rates for pair in wanted[name, rate])]
+    finals = {key: [final(trained[p]["validation"]) for p in at] for key, at in wanted.items() if key[0] in whole}
     # A rate at which any seed diverged is none to choose.
     scores = {key: float(np.nan_to_num(np.mean(values), nan=-1.0)) for key, values in finals.items()}
-    chosen = {name: max(rates, key=lambda rate: scores[name, rate]) for name in names}
-    table = {name: [numbers(finals[name, rate]) for rate in rates] for name in names}
+    chosen = {name: max(rates, key=lambda rate: scores[name, rate]) for name in whole}
+    table = {name: [numbers(finals[name, rate]) for rate in rates] for name in whole}
     return {"rates": list(rates), "seeds": list(seeds), "chosen": chosen, **table}, trained
+
+
+def tried(spec: ImageSpec, names: Iterable[str]) -> dict[tuple[str, float], list[Run]]:
+    """The runs of a sweep, by name and rate; none where the rate is given."""
+    rates = spec.size.rates if spec.learning_rate is None else ()
+    return {
+        (name, rate): [(swept(spec, name, rate), seed) for seed in _seeds(spec)] for name in names for rate in rates
+    }
+
+
+def _seeds(spec: ImageSpec) -> tuple[int, ...]:
+    return spec.seeds[: spec.size.sweep_seeds]
 
 
 def swept(spec: ImageSpec, name: str, rate: float) -> Recipe:
@@ -56,37 +70,54 @@ def pairs(spec: ImageSpec, *parts: Mapping[str, Recipe]) -> list[Run]:
     return [(recipe, seed) for part in parts for recipe in part.values() for seed in spec.seeds]
 
 
-def trained(spec: ImageSpec, wanted: Sequence[Run], title: str) -> dict[Run, dict]:
+def trained(spec: ImageSpec, wanted: Sequence[Run], title: str, until: float = math.inf) -> dict[Run, dict]:
     """Finished runs, as `runs.run` has them. A notebook does not start those of scale paper, but says how to.
 
     Raises RunError, TrainingError, DataError.
     """
     if spec.scale == "paper":
         cli.expect_finished(spec, wanted)
-    return runs.run(wanted, title)
+    return runs.run(wanted, title, until)
 
 
 def curves(spec: ImageSpec, trained: Mapping[Run, dict], networks: Mapping[str, Recipe]) -> dict[str, dict]:
     """Of each network what a record keeps, in plain numbers; of each seed an entry in each of these lists.
 
     - `recipe`, and `steps`: at which it was evaluated (E,).
+    - `seeds`: those of its runs that are finished; a network of which none is, is left out.
     - `validation` and `test`: accuracies in shares, (seeds, E), None after a divergence.
     - `diverged`: the step whose loss was first not finite, or None; `seconds` of training.
     - `parameters`: how many.
     """
     of_networks = {}
     for name, recipe in networks.items():
-        steps = sorted({*range(0, recipe.steps, recipe.every), recipe.steps})
-        seeds = [trained[recipe, seed] for seed in spec.seeds]
-        of_networks[name] = {
-            "recipe": asdict(recipe),
-            "steps": steps,
-            **{split: [_filled(run[split], len(steps)) for run in seeds] for split in ("validation", "test")},
-            "diverged": [int(run["diverged"]) if run["diverged"] >= 0 else None for run in seeds],
-            "seconds": [run["meta"]["training_seconds"] for run in seeds],
-            "parameters": seeds[0]["meta"]["parameters"],
-        }
+        found = {seed: trained[recipe, seed] for seed in spec.seeds if (recipe, seed) in trained}
+        if found:
+            of_networks[name] = _curves(recipe, found)
     return of_networks
+
+
+def _curves(recipe: Recipe, found: dict[int, dict]) -> dict:
+    steps, seeds = sorted({*range(0, recipe.steps, recipe.every), recipe.steps}), list(found.values())
+    return {
+        "recipe": asdict(recipe),
+        "steps": steps,
+        "seeds": list(found),
+        **{split: [_filled(run[split], len(steps)) for run in seeds] for split in ("validation", "test")},
+        "diverged": [int(run["diverged"]) if run["diverged"] >= 0 else None for run in seeds],
+        "seconds": [run["meta"]["training_seconds"] for run in seeds],
+        "parameters": seeds[0]["meta"]["parameters"],
+    }
+
+
+def lacking(spec: ImageSpec, trained: Mapping[Run, dict], parts: Mapping[str, Mapping[str, Recipe]]) -> list[dict]:
+    """What a record of the parts still lacks: `part` and `network` by name, and the `seeds` that are not finished."""
+    missing = [
+        {"part": part, "network": name, "seeds": [seed for seed in spec.seeds if (recipe, seed) not in trained]}
+        for part, networks in parts.items()
+        for name, recipe in networks.items()
+    ]
+    return [lacks for lacks in missing if lacks["seeds"]]
 
 
 def _filled(accuracy: np.ndarray, length: int) -> list[float | None]:

@@ -122,6 +122,23 @@ def test_an_interruption_ends_the_workers(fresh_runs, monkeypatch):
 # ---- How many at a time --------------------------------------------------------------------------
 
 
+def test_a_call_may_say_how_many_itself(fresh_runs):
+    workers.in_processes(note, [0, 1, 2], [10] * 3, "noting", at_once=3)
+    assert len({path.read_text().split()[0] for path in fresh_runs.iterdir()}) == 3
+
+
+def test_so_many_share_a_gpu_as_it_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("BN_PER_GPU", raising=False)
+    assert workers.processes() == 2 * workers.PER_GPU
+    monkeypatch.setenv("BN_PER_GPU", "4")
+    assert workers.processes() == 8
+    monkeypatch.setenv("BN_PER_GPU", "none")
+    with pytest.raises(RunError, match=r"^BN_PER_GPU must be a whole number above 0, but it is 'none'$"):
+        workers.processes()
+
+
 @ON_CPU
 @pytest.mark.parametrize("told", [1, 3])
 def test_as_many_processes_as_it_is_told(fresh_runs, monkeypatch, told):

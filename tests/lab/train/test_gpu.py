@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bn.lab.store import files, workers
-from bn.lab.train import recipes, runs
+from bn.lab.train import loop, recipes, runs, sharing
+from bn.lab.train.batches import PLANNED, Resident
 from bn.lab.train.settings import Setting
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -61,3 +62,40 @@ def test_a_run_of_a_gpu_is_no_run_of_a_cpu(fresh_runs, monkeypatch):
     on_gpu = runs.run_file(IMAGES, 0)
     monkeypatch.setattr(workers, "device", lambda: "cpu")
     assert runs.run_file(IMAGES, 0) != on_gpu
+
+
+def losses(steps: int, **options) -> list[float]:
+    """Of the first steps, with Dropout."""
+    trainer = loop.ImageTrainer(IMAGES, 1, runs.data_of(IMAGES), "cuda", **options)
+    assert isinstance(trainer.batches, Resident) and trainer.recipe.dropout
+    found = []
+    for _ in range(steps):
+        trainer.advance()
+        found.append(float(trainer.loss))
+    return found
+
+
+def test_a_step_of_a_graph_is_the_step_that_it_was_captured_from():
+    """The same images, moved in the same way, and the same values dropped: else losses differ by tenths."""
+    with_graph, without = losses(16), losses(16, graph=False)
+    assert max(without) - min(without) > 0.05
+    np.testing.assert_allclose(with_graph, without, atol=0.02)
+
+
+def test_no_step_of_a_graph_waits_for_the_device():
+    """Nor does it copy from memory that is not pinned: torch raises where it would, here over two tables of steps."""
+    trainer = loop.ImageTrainer(IMAGES, 1, runs.data_of(IMAGES), "cuda")
+    for _ in range(6):
+        trainer.advance()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(2 * PLANNED):
+            trainer.advance()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert trainer.finite()
+
+
+def test_a_gpu_can_be_shared(fresh_runs):
+    speeds = sharing.steps_per_second(IMAGES, (1, 2), seconds=0.5)
+    assert min(speeds.values()) > 0

@@ -12,15 +12,15 @@ from torch.nn.functional import cross_entropy
 
 from bn.lab.data.splits import Images, Split
 from bn.lab.train import loop, recipes
+from bn.lab.train.batches import Batches
 from bn.lab.train.joined import join
-from bn.lab.train.loop import Batches, ImageTrainer, TrainingError
+from bn.lab.train.loop import ImageTrainer, TrainingError
 
 SIZE = recipes.ImageSize(steps=10, seeds=1, pixels=8, width=1 / 8, modules=("3c", "5b"))
 RECIPE = replace(recipes.inception(SIZE, "digits", learning_rate=0.05), every=4)
 STILL = replace(RECIPE, dropout=0.0, lrn=False)
 BN = recipes.bn_x5(RECIPE)
 MEMBER = recipes.members(RECIPE)["member_6"]  # per-activation BN and Dropout
-CPU = torch.device("cpu")
 SEED = 1
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -175,7 +175,7 @@ def test_members_of_an_ensemble_have_their_own_first_weights_and_bn():
 
 
 def batches(recipe, seed=SEED, images=IMAGES, rank=0, ranks=1) -> Batches:
-    return Batches(recipe, seed, images, CPU, rank, ranks)
+    return Batches(recipe, seed, images, torch.zeros((), dtype=torch.int64), rank, ranks)
 
 
 def test_networks_with_the_same_seed_see_the_same_images_moved_in_the_same_way():

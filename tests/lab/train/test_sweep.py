@@ -26,7 +26,7 @@ def test_the_sweep_chooses_the_best_rate_and_never_one_that_diverged(monkeypatch
     finals = {"plain": {0.003: 0.3, 0.01: 0.5, 0.03: 0.7, 0.1: 0.6, 0.3: 0.9}}
     finals["bn"] = {0.003: 0.3, 0.01: 0.5, 0.03: 0.7, 0.1: 0.8, 0.3: 0.75}
 
-    def run(pairs, title):
+    def run(pairs, title, until):
         found = {}
         for recipe, seed in pairs:
             accuracy = np.full(41, finals["bn" if recipe.batch_norm else "plain"][round(recipe.learning_rate, 5)])
@@ -59,7 +59,7 @@ def test_where_the_rate_is_given_nothing_is_swept(monkeypatch):
 
 def test_runs_of_the_papers_size_are_expected_and_those_of_others_trained(monkeypatch):
     expected = []
-    monkeypatch.setattr(runs, "run", lambda wanted, title: (wanted, title))
+    monkeypatch.setattr(runs, "run", lambda wanted, title, until: (wanted, title))
     monkeypatch.setattr(cli, "expect_finished", lambda spec, wanted: expected.append((spec, wanted)))
     paper, smoke = ImageSpec(scale="paper", seeds=(4, 2)), ImageSpec(scale="smoke")
     base = paper.base(0.0015)

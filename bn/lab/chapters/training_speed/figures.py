@@ -12,7 +12,7 @@ from bn.lab.chapters.training_speed.record import KINDS
 from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
 from bn.lab.judge import curves, statistics
 from bn.lab.show import seeds
-from bn.lab.show.numbers import number, percent, ratio, times
+from bn.lab.show.numbers import NONE, number, percent, ratio, times
 from bn.lab.show.style import COLOURS, INK, LINES, Drawing, legend_below, panel, steps_axis, styled
 from bn.lab.show.words import N_, words
 
@@ -35,11 +35,13 @@ _CROSS = {"markersize": 8, "markeredgewidth": 2, "clip_on": False}  # of a diver
 
 def figure2(record: dict, language: str) -> Drawing:
     """Figure 2: validation accuracy of the five networks over the training; beside it the controls without BN."""
-    _ = words(language)
+    _, view = words(language), views.papers(record)
     sides = {_("(a) The five networks"): FIVE, _("(b) Controls, all without BN"): ("inception", *CONTROLS)}
+    sides = {title: views.there(view, names) for title, names in sides.items()}
     labels = {title: {name: views.name(name, language) for name in names} for title, names in sides.items()}
+    with_bn = views.there(view, FIVE[1:])
     title = views.title(
-        record,
+        view,
         "bn_x5",
         language,
         N_("BN-x5 comes to Inception's best accuracy, {target}, after {fast} steps; Inception itself after {slow}."),
@@ -47,52 +49,62 @@ def figure2(record: dict, language: str) -> Drawing:
             "Of the {all} networks with BN, {reached} come to Inception's best accuracy, {target}, in every seed; "
             "BN-x5 is not among them."
         ),
-        target=views.target(record),
-        all=number(len(FIVE) - 1),
-        reached=number(sum(bool(np.isfinite(views.steps(record, name)).all()) for name in FIVE[1:])),
+        target=views.target(view),
+        all=number(len(with_bn)),
+        reached=number(sum(bool(np.isfinite(views.steps(view, name)).all()) for name in with_bn)),
     )
     note = _(
         "Mean over seeds with its 95% interval. A mark on the thin line: there the running median of five evaluations "
         "comes to Inception's best, mean over seeds; a network that does not get there in every seed has none. The "
         "networks with the changes of section 4.2.1 are trained for half the steps."
     )
-    return Drawing(_panels(record, labels, language), title, note + _cross_note(record["networks"], language))
+    return Drawing(_panels(view, labels, language), title, note + _cross_note(view["networks"], language))
 
 
 def equal(record: dict, language: str) -> Drawing:
     """Without BN and with it at 1, 5 and 30 times the rate, all else equal."""
-    _ = words(language)
+    _, view = words(language), views.equal(record)
+    names = {f"{kind}_x{f}": times(f) for kind in KINDS for f in FACTORS}
     sides = {"plain": _("(a) Without BN"), "bn": _("(b) With BN")}
-    labels = {title: {f"{kind}_x{f}": times(f) for f in FACTORS} for kind, title in sides.items()}
+    labels = {
+        title: {name: names[name] for name in views.there(view, names) if name.startswith(kind)}
+        for kind, title in sides.items()
+    }
     title = _(
         "All else equal, final test accuracy at 1, 5 and 30 times the rate: {bn_x1}, {bn_x5}, {bn_x30} with BN; "
         "{plain_x1}, {plain_x5}, {plain_x30} without."
-    ).format(**{name: _final(network, language) for name, network in record["equal"].items()})
+    )
+    finals = {name: _final(view["networks"][name], language) for name in views.there(view, names)}
+    title = title.format(**dict.fromkeys(names, NONE) | finals) if finals else _(views.NONE_THERE)
     note = _(
         "Mean over seeds with its 95% interval; a mark on the thin line as in Figure 2. What section 4.2.1 changes "
         "besides the rate is changed in all six."
     )
-    panels = _panels(views.equal(record), labels, language)
-    return Drawing(panels, title, note + _cross_note(record["equal"], language))
+    return Drawing(_panels(view, labels, language), title, note + _cross_note(view["networks"], language))
 
 
 def sweep(record: dict, language: str) -> Drawing:
     """The final accuracy at each rate of the sweep, and the training of each network at its own best rate."""
-    _, rates, chosen = words(language), record["sweep"]["rates"], record["sweep"]["chosen"]
-    shown = {kind: number(float(chosen[kind])) for kind in KINDS}
-    labels = {_("Each at its own best rate"): views.best_names(language)}
-    panels = _panels(views.best(record), labels, language)
-    crosses = _cross_note(record["best"], language)
+    _, view, rates, chosen = words(language), views.best(record), record["sweep"]["rates"], record["sweep"]["chosen"]
+    names = views.best_names(language)
+    shown = {kind: number(float(rate)) for kind, rate in chosen.items()}
+    labels = {_("Each at its own best rate"): {name: names[name] for name in views.there(view, names)}}
+    panels = _panels(view, labels, language)
+    crosses = _cross_note(view["networks"], language)
     if not rates:
-        title = _("The learning rate was given, {rate} for both networks: there was no sweep.").format(rate=shown["bn"])
+        rate = shown["plain"]
+        title = _("The learning rate was given, {rate} for both networks: there was no sweep.").format(rate=rate)
         return Drawing(panels, title, crosses.strip())
-    title = _("The best rate is {plain} for Inception and {bn} for BN with all changes: {ratio} times that.")
-    title = title.format(**shown, ratio=number(chosen["bn"] / chosen["plain"]))
+    if "bn" in chosen:
+        title = _("The best rate is {plain} for Inception and {bn} for BN with all changes: {ratio} times that.")
+        title = title.format(**shown, ratio=number(chosen["bn"] / chosen["plain"]))
+    else:
+        title = _("The best rate is {plain} for Inception; that for BN is not known yet.").format(**shown)
     note = _(
         "At each rate: the mean of the last five evaluations on validation images; dots: seeds; a cross: a seed "
         "diverges. The curves: mean over seeds with its 95% interval."
     )
-    ends = [shown[kind] for kind in KINDS if chosen[kind] in (min(rates), max(rates))]
+    ends = [shown[kind] for kind, rate in chosen.items() if rate in (min(rates), max(rates))]
     if ends:
         edge = _("At the end of the sweep: {rates}. A better rate may lie beyond.")
         note += " " + edge.format(rates=_.listed(list(dict.fromkeys(ends))))
@@ -114,10 +126,11 @@ def _cross_note(networks: dict, language: str) -> str:
 
 
 def _panels(view: dict, labels: dict[str, dict[str, str]], language: str) -> tuple[tuple[Figure, str], ...]:
-    """For each title the curves of the labelled networks, all on the same axes."""
+    """For each title the curves of the labelled networks, all on the same axes; none where none is there."""
+    labels = {title: of_panel for title, of_panel in labels.items() if of_panel}
     networks = [view["networks"][name] for of_panel in labels.values() for name in of_panel]
-    longest = max((network["steps"] for network in networks), key=lambda steps: steps[-1])
-    highest = max(curves.target(view), *(max(curves.peaks(network)) for network in networks))
+    longest = max((network["steps"] for network in networks), key=lambda steps: steps[-1], default=[])
+    highest = max([curves.target(view), *(max(curves.peaks(network)) for network in networks)])
     _, panels = words(language), []
     with styled():
         for title, of_panel in labels.items():
@@ -174,7 +187,8 @@ def _alt(title: str, view: dict, labels: dict[str, str], language: str) -> str:
 def _swept(tried: dict, language: str) -> tuple[Figure, str]:
     """Final accuracy at each rate: points for the seeds, a line through their means, a ring at the chosen rate."""
     _, rates = words(language), tried["rates"]
-    labels = dict(zip(KINDS, views.best_names(language).values(), strict=True))
+    names = zip(KINDS, views.best_names(language).values(), strict=True)
+    labels = {kind: name for kind, name in names if kind in tried["chosen"]}
     title, ring = _("Accuracy at each rate"), _("chosen")
     with styled():
         axes = panel(title, language)

@@ -15,17 +15,32 @@ from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import NONE, isolated, left_to_right, number
 from bn.lab.show.words import N_, words
 
+# What a step is measured beside, and what it is in a sentence.
+LOOPS = {
+    "no_graph": N_("ours, without a CUDA graph"),
+    "tuned": N_("torch, tuned"),
+    "first": N_("torch, as first written"),
+}
+_NOTES = {
+    "no_graph": N_("Without a CUDA graph, each operation is launched by itself."),
+    "tuned": N_(
+        "Torch, tuned: torch's layers with their channels last, the precision of ours, a fused optimizer, and images, "
+        "their order and their changes on the same device."
+    ),
+    "first": N_("Torch, as first written: float32, the images in the host's memory, one operation after the other."),
+}
+
 
 def figure3(record: dict, language: str) -> HTML:
     """Figure 3 beside the paper's: steps to Inception's best accuracy, how many times fewer, and how far each goes."""
-    _, rows = words(language), []
-    for network in (*FIVE, *CONTROLS):
+    _, view, rows = words(language), views.papers(record), []
+    for network in views.there(view, (*FIVE, *CONTROLS)):
         name = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
         label = Markup(_("{network} (control)")).format(network=name) if network in CONTROLS else name
-        measures = _measures(record, network, language)
+        measures = _measures(view, network, language)
         rows.append(_beside([label, *measures], _papers(network, language)))
     title = views.title(
-        record,
+        view,
         "bn_x5",
         language,
         N_(
@@ -38,8 +53,8 @@ def figure3(record: dict, language: str) -> HTML:
         papers=_papers_factor("bn_x5", language),
     )
     note = _("The paper's factors are computed from the steps that it prints; a dash: it says nothing.")
-    head = _beside(_head(record, language), [_("in the\npaper")] * 3)
-    return _table(title, head, rows, f"{_note(record, language)} {note}", record, language)
+    head = _beside(_head(view, language), [_("in the\npaper")] * 3)
+    return _table(title, head, rows, f"{_note(view, language)} {note}", record, language)
 
 
 def equal(record: dict, language: str) -> HTML:
@@ -65,28 +80,49 @@ def best(record: dict, language: str) -> HTML:
 
 
 def throughput(record: dict, language: str) -> HTML:
-    """How fast a step is here, beside a loop as one would first write it."""
+    """How fast a step is here, beside the same in loops as others would write them."""
     _, speeds = words(language), record["throughput"]
-    head = [_("Network"), _("Steps\na second"), _("Images\na second"), _("Simple loop,\nsteps a second")]
-    head.append(_("Ratio\n[smallest, largest]"))
-    rows = []
-    for name, speed in speeds.items():
-        low, high = speed["range"]
-        ratio = f"{number(float(speed['ratio']))} {left_to_right(f'[{low}, {high}]')}"
-        values = [float(speed["steps_per_second"]), speed["images_per_second"], float(speed["eager_steps_per_second"])]
-        rows.append([views.name(name, language), *map(number, values), ratio])
+    head = [_("Network"), _("Loop"), _("Steps\na second"), _("Images\na second")]
+    head.append(_("Ours is so many times\nas fast [smallest, largest]"))
+    rows = [row for name in speeds for row in _speeds(name, speeds[name], language)]
+    if not speeds:
+        return _table(_("How fast a step is has not been measured yet."), head, rows, "", record, language)
     longer = speeds["inception"]["steps_per_second"] / speeds["bn_x5"]["steps_per_second"]
     title = _("A step of BN-x5 takes {longer} times as long here as a step of Inception.")
-    note = _(
-        "Mini-batches of {batch}, on {device}. The simple loop is the one that one would first write: float32, the "
-        "images in the host's memory, one operation after the other."
-    ).format(batch=number(record["asked"]["batch"]), device=isolated(record["provenance"]["devices"][0]))
-    return _table(title.format(longer=number(float(longer))), head, rows, note, record, language)
+    note = _("Mini-batches of {batch}, on {device}.").format(
+        batch=number(record["asked"]["batch"]), device=isolated(record["provenance"]["devices"][0])
+    )
+    said = [note, *(_(_NOTES[loop]) for loop in _rivals(speeds["inception"]))]
+    return _table(title.format(longer=number(float(longer))), head, rows, " ".join(said), record, language)
+
+
+def _rivals(speed: dict) -> dict[str, dict]:
+    """What is measured of the other loops; early records have the simple one alone, under names of its own."""
+    if "rivals" in speed:
+        return {name: speed["rivals"][name] for name in LOOPS if name in speed["rivals"]}
+    images = speed["images_per_second"] / speed["steps_per_second"] * speed["eager_steps_per_second"]
+    first = {"steps_per_second": speed["eager_steps_per_second"], "images_per_second": round(images)}
+    return {"first": first | {key: speed[key] for key in ("ratio", "range")}}
+
+
+def _speeds(name: str, speed: dict, language: str) -> list[list[str]]:
+    """A row for our loop, and one for each of the others."""
+    _, network = words(language), views.name(name, language)
+    rows = [[network, _("ours"), *_per_second(speed), NONE]]
+    for loop, rival in _rivals(speed).items():
+        low, high = rival["range"]
+        ratio = f"{number(float(rival['ratio']))} {left_to_right(f'[{low}, {high}]')}"
+        rows.append([network, _(LOOPS[loop]), *_per_second(rival), ratio])
+    return rows
+
+
+def _per_second(speed: dict) -> list[str]:
+    return [number(float(speed["steps_per_second"])), number(speed["images_per_second"])]
 
 
 def _comparison(view: dict, labels: dict[str, str], title: str, record: dict, language: str) -> HTML:
     """A table of our own measures, a row for each of the labelled networks."""
-    rows = [[label, *_measures(view, name, language)] for name, label in labels.items()]
+    rows = [[labels[name], *_measures(view, name, language)] for name in views.there(view, labels)]
     return _table(title, _head(view, language), rows, _note(view, language), record, language)
 
 
@@ -142,7 +178,10 @@ def _factor(view: dict, name: str, share: float, steps: list[float], language: s
 def _equal_title(view: dict, language: str) -> str:
     """At which of the rates BN comes to Inception's best accuracy."""
     _ = words(language)
-    reached = [f for f in FACTORS if np.isfinite(views.steps(view, f"bn_x{f}")).all()]
+    there = views.there(view, [f"bn_x{f}" for f in FACTORS])
+    reached = [f for f in FACTORS if f"bn_x{f}" in there and np.isfinite(views.steps(view, f"bn_x{f}")).all()]
+    if not there:
+        return _(views.NONE_THERE)
     if views.reference_lost(view):
         return _(views.NOTHING_TO_COMPARE)
     if not reached:

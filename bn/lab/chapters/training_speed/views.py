@@ -4,6 +4,7 @@ A view is a record, or a part of one that reads like it: a dict whose `networks`
 """
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -24,6 +25,8 @@ NAMES = {
     "plain_x30": "Inception ×30",
     "sigmoid": N_("Inception, sigmoids"),
 }
+UNFINISHED = N_("{network} is not trained yet.")
+NONE_THERE = N_("These networks are not trained yet.")
 NOTHING_TO_COMPARE = N_(
     "Inception itself diverges in a seed before it has learned anything: there is nothing to compare with."
 )
@@ -34,20 +37,48 @@ def name(network: str, language: str) -> str:
     return isolated(words(language)(NAMES[network]))
 
 
+def papers(record: dict) -> dict:
+    """The view of the paper's networks and their controls."""
+    return _paired(record["networks"])
+
+
 def equal(record: dict) -> dict:
     """The view of the networks that differ in BN and in the rate alone."""
-    return {"networks": record["equal"] | {"inception": record["networks"]["inception"]}}
+    return _paired(record["equal"] | {"inception": record["networks"]["inception"]})
 
 
 def best(record: dict) -> dict:
     """The view of two networks, `inception` and `bn`, each at its own best rate."""
-    return {"networks": {"inception": record["best"]["plain"], "bn": record["best"]["bn"]}}
+    bn = {"bn": record["best"]["bn"]} if "bn" in record["best"] else {}
+    return _paired({"inception": record["best"]["plain"]} | bn)
+
+
+def _paired(networks: dict) -> dict:
+    """The view of some networks at the seeds that all of them have.
+
+    Where not all trainings are finished, a network that lacks Inception's first seed is left out.
+    """
+    seeds = {name: network.get("seeds", range(len(network["validation"]))) for name, network in networks.items()}
+    seeds = {name: known for name, known in seeds.items() if seeds["inception"][0] in known}
+    common = set.intersection(*map(set, seeds.values()))
+    return {"networks": {name: _at(networks[name], known, common) for name, known in seeds.items()}}
+
+
+def _at(network: dict, seeds: Sequence[int], wanted: set[int]) -> dict:
+    """A network with some of its seeds."""
+    kept = [i for i, seed in enumerate(seeds) if seed in wanted]
+    return network | {key: [network[key][i] for i in kept] for key in ("validation", "test", "diverged")}
 
 
 def best_names(language: str) -> dict[str, str]:
     """What the two networks of `best` are called."""
     _ = words(language)
     return {"inception": name("inception", language), "bn": _("BN, all changes")}
+
+
+def there(view: dict, names: Iterable[str]) -> list[str]:
+    """Those of the networks that are in a view: of a record that is not complete some are not."""
+    return [name for name in names if name in view["networks"]]
 
 
 def steps(view: dict, network: str) -> list[float]:
@@ -76,6 +107,9 @@ def title(view: dict, network: str, language: str, sooner: str, never: str, **nu
     _ = words(language)
     if reference_lost(view):
         return _(NOTHING_TO_COMPARE)
+    if network not in view["networks"]:
+        called = name(network, language) if network in NAMES else best_names(language)[network]
+        return _(UNFINISHED).format(network=called)
     slow, fast = (np.mean(steps(view, one)) for one in ("inception", network))
     if math.isinf(fast):
         return _(never).format(**numbers)

@@ -32,6 +32,10 @@ def network(evaluations: int, level: float, starts: list[int], rate: float = 0.0
     return found | {"validation": seeds, "test": copy.deepcopy(seeds)}
 
 
+def per_second(speed: float) -> dict:
+    return {"steps_per_second": speed, "images_per_second": round(32 * speed)}
+
+
 @pytest.fixture
 def record() -> dict:
     """Inception is at its best, 40%, after 70 and 80 steps; BN-x5 is there after 20 and 30: 75 / 25 = 3 times sooner.
@@ -75,9 +79,13 @@ def record() -> dict:
             **{"plain": [[0.2, 0.2], [0.4, 0.4], [0.3, None]], "bn": [[0.3, 0.3], [0.4, 0.4], [0.5, 0.5]]},
         },
         "throughput": {
-            name: {
-                **{"steps_per_second": speed, "images_per_second": round(32 * speed)},
-                **{"eager_steps_per_second": speed / 2, "ratio": 2.0, "range": [1.9, 2.2]},
+            name: per_second(speed)
+            | {
+                "rivals": {
+                    "no_graph": per_second(speed / 4) | {"ratio": 4.0, "range": [3.9, 4.2]},
+                    "first": per_second(speed / 2) | {"ratio": 2.0, "range": [1.9, 2.2]},
+                    "tuned": per_second(speed / 1.25) | {"ratio": 1.25, "range": [1.2, 1.3]},
+                }
             }
             for name, speed in (("inception", 12.0), ("bn_x5", 8.0))
         },
@@ -116,6 +124,7 @@ def test_everything_is_drawn_in_its_language_and_nothing_is_said_to_be_nan(recor
     assert html.count("<svg") == 6
     assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
     names = {"Inception", "BN", "Baseline", "x5", "x30", "Sigmoid", "scikit", "learn", "CPU", "float32"}
+    names |= {"CUDA", "graph", "torch"}
     if language == "ar":
         assert set(re.findall(r"[A-Za-z]\w+", shown(html))) <= names
     else:
@@ -241,7 +250,26 @@ def test_each_at_its_own_best_is_compared_with_inception(record):
 def test_the_price_of_a_step_is_told(record):
     html = tables.throughput(record, "en").data
     assert "A step of BN-x5 takes 1.5 times as long here" in plain(html)
-    assert cells(html)["BN-x5"] == ["8", "256", "4", "2 [1.9, 2.2]"]
+    soup = BeautifulSoup(html, "html.parser")
+    rows = [[bare(cell.get_text()) for cell in row.select("td")] for row in soup.select("tr")]
+    assert [row[1:] for row in rows if row[:1] == ["BN-x5"]] == [
+        ["ours", "8", "256", "–"],
+        ["ours, without a CUDA graph", "2", "64", "4 [3.9, 4.2]"],
+        ["torch, tuned", "6.4", "205", "1.25 [1.2, 1.3]"],
+        ["torch, as first written", "4", "128", "2 [1.9, 2.2]"],
+    ]
+    assert all(
+        words in plain(html) for words in ("Without a CUDA graph, ", "Torch, tuned: ", "Torch, as first written")
+    )
+
+
+def test_an_early_record_has_the_simple_loop_alone(record):
+    for speed in record["throughput"].values():
+        del speed["rivals"]
+        speed |= {"eager_steps_per_second": speed["steps_per_second"] / 2, "ratio": 2.0, "range": [1.9, 2.2]}
+    html = tables.throughput(record, "en").data
+    assert cells(html)["BN-x5"] == ["torch, as first written", "4", "128", "2 [1.9, 2.2]"]  # the last of two rows
+    assert "graph" not in plain(html) and "tuned" not in plain(html)
 
 
 def test_a_single_seed_has_no_interval(record):

@@ -1,14 +1,18 @@
 """What the record of notebook 08 holds."""
 
 import json
+import time
 from dataclasses import asdict, replace
 
 import made_up
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
 from bn.lab.chapters.training_speed import throughput as speed
 from bn.lab.store import code, provenance
 from bn.lab.train import recipes, runs
+from bn.lab.train.loop import network
 
 
 def test_a_record_has_each_network_with_all_its_seeds():
@@ -62,7 +66,44 @@ def test_the_speed_is_another_of_another_network_on_another_device_and_by_other_
     assert len(measured) == 8
 
 
-def test_a_measured_speed_has_its_ratio_and_range():
+def test_a_measured_speed_has_its_rivals_each_with_its_ratio_and_range():
     found = speed.measured(BASE, runs.data_of(BASE), "cpu")
-    assert set(found) == {"steps_per_second", "images_per_second", "eager_steps_per_second", "ratio", "range"}
-    assert 0 < found["range"][0] <= found["ratio"] <= found["range"][1] and found["steps_per_second"] > 0
+    assert set(found) == {"steps_per_second", "images_per_second", "rivals"}
+    assert set(found["rivals"]) == {"first", "tuned"}  # a CPU has no graph that could be left out
+    assert set(speed._loops("cuda")) == {"ours", "no_graph", "first", "tuned"}
+    for rival in found["rivals"].values():
+        assert set(rival) == {"steps_per_second", "images_per_second", "ratio", "range"}
+        assert 0 < rival["range"][0] <= rival["ratio"] <= rival["range"][1] and rival["steps_per_second"] > 0
+
+
+def test_what_is_not_measured_yet_waits_where_the_time_is_over(measured):
+    over = time.time() - 1
+    assert speed.throughput(BASE, until=over) == {"measured": {}, "meta": {}} and measured == []
+    first = speed.throughput(BASE)
+    assert speed.throughput(BASE, until=over) == first
+
+
+@pytest.mark.parametrize("recipe", [BASE, recipes.bn_x5(BASE)], ids=["inception", "bn_x5"])
+def test_the_rivals_have_torchs_layers_and_compute_the_same(recipe):
+    ours, theirs = network(recipe, 0, 1), speed.torchs(network(recipe, 0, 1))
+    assert not any(type(layer).__module__ == "bn.layers" for layer in theirs.modules())
+    assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in ours.parameters())
+    x = torch.rand(8, 1, 8, 8)
+    for net in (ours, theirs):
+        net.dropout.p = 0.0
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+@pytest.mark.parametrize("loop", [speed._first_written, speed._tuned])
+def test_a_rival_learns(loop, one_thread, monkeypatch):
+    recipe, losses = replace(recipes.bn_baseline(BASE), dropout=0.0), []
+
+    def loss(logits, y):
+        losses.append(cross_entropy(logits, y))
+        return losses[-1]
+
+    monkeypatch.setattr(speed, "cross_entropy", loss)
+    advance = loop(recipe, runs.data_of(recipe), "cpu")
+    for _ in range(30):
+        advance()
+    assert sum(losses[-5:]) < sum(losses[:5])
