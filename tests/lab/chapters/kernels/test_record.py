@@ -161,7 +161,7 @@ def test_a_broken_device_ends_the_run_and_what_is_measured_is_kept(fresh_runs, m
 @ON_CPU
 def test_without_cuda_a_gpu_is_refused_in_one_sentence(fresh_runs):
     for call in (lambda: Kernels(scale="gpu", dataset="digits"), lambda: run(Work("gpu"))):
-        with pytest.raises(ParameterError, match=r"^scale 'gpu' measures on a GPU.*make bench-gpu"):
+        with pytest.raises(ParameterError, match=r"^scale 'gpu' measures on a GPU.*make gpu"):
             call()
     assert not fresh_runs.exists()
 

@@ -16,7 +16,7 @@ def test_the_figures_show_the_record(synthetic, language):
     assert "1.2" in figures.bandwidth(record, language).title
     assert tables.targets(record, language).data.count("<tr>") == 1 + len(ESTIMATES)
     assert tables.cases(record, language).data.count("<tr>") == 1 + 150
-    assert "make bench-gpu" in tables.status(None, language).data
+    assert "make gpu" in tables.status(None, language).data
 
 
 def test_a_target_whose_rule_changed_is_marked(synthetic):

@@ -1,0 +1,104 @@
+"""The stages of a visit: what each runs, for how long at most, and what it is at tiny sizes."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MANY = str(max(1, CORES - 2))  # two are left for the watch and the driver
+# The most important first: what a kill leaves undone is at the end.
+TESTS = (
+    *(f"tests/test_{name}.py" for name in ("kernels", "functional", "layers", "operands", "as_torch", "convert")),
+    *("tests/test_fuse.py", "tests/test_inductor.py", "tests/lab/train/test_gpu.py"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One process of a visit.
+
+    - `command`: arguments for Python; `{seconds}` and `{minutes}` in them are the time until it should end by itself,
+      `{finding}` a JSON file for what it finds, rewritten as it goes, `{runs}` and `{data}` folders, `{archives}` those
+      of images, `{name}` its name.
+    - `seconds`: its limit, at which it is killed; None for `share` parts of what the others leave.
+    - `once`: what it found is kept, and it is not run again for the same code on the same card.
+    - `images`: whether it needs Tiny ImageNet.
+    - `tries`: how often it is begun again where it failed: the kernels' record goes on after a broken context.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    seconds: float | None = None
+    share: float = 0.0
+    once: bool = False
+    images: bool = False
+    tries: int = 1
+
+
+SUITE = ("-m", "bn.lab.gpu.suite", "--finding", "{finding}", "--processes")
+KERNELS = ("-m", "bn.lab.chapters.kernels", "--minutes", "{minutes}", "--out", "{runs}/records/kernels-{name}.json")
+TRAINING = ("-m", "bn.lab.chapters", "training_speed")
+
+# Limits hold Python's start and torch's import, some seconds each.
+REAL = (
+    Stage("machine", ("-m", "bn.lab.gpu.machine", "--finding", "{finding}"), 20),
+    Stage("races", (*SUITE, "4", "tests/test_races.py"), 45, once=True),
+    Stage("tests", (*SUITE, MANY, *TESTS), 100, once=True),
+    Stage("precompile", ("-m", "bn.lab.gpu.precompile", "--finding", "{finding}", "--processes", MANY), 45),
+    Stage("tune", ("-m", "bn.lab.gpu.tune", "--finding", "{finding}", "--seconds", "{seconds}"), 75, once=True),
+    Stage("kernels", (*KERNELS, "--scale", "gpu", "--quick"), share=0.7, tries=3),
+    Stage("figure1", ("-m", "bn.lab.gpu.many", "--finding", "{finding}"), 45, once=True),
+    Stage("images", ("-m", "bn.lab.gpu.images", "--finding", "{finding}", "{data}", "{archives}"), 45),
+    Stage("training", (*TRAINING, "--scale", "gpu", "--minutes", "{minutes}"), share=0.3, images=True),
+    Stage("all-kernels", (*KERNELS, "--scale", "gpu"), tries=3),
+)
+DRY = (
+    Stage("machine", (*REAL[0].command, "--largest", "1"), 60),
+    Stage("races", (*SUITE, "1", "tests/test_races.py", "--only", "seen or (comes_later and 2-3-1)"), 120, once=True),
+    Stage("tests", (*SUITE, "1", "tests/test_kernels.py", "--only", "offsets"), 120, once=True),
+    Stage("precompile", (*REAL[3].command[:-1], "1", "--tiny"), 120),
+    Stage("tune", (*REAL[4].command, "--tiny"), 120, once=True),
+    Stage("kernels", (*KERNELS, "--scale", "smoke"), share=0.6),
+    Stage("figure1", (*REAL[6].command, "--tiny"), 120, once=True),
+    Stage("training", (*TRAINING, "--scale", "smoke", "--dataset", "digits"), share=0.4),
+    Stage("all-kernels", (*KERNELS, "--scale", "smoke")),
+)
+
+
+def chosen(dry_run: bool, only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Stage]:
+    """The stages of a visit in their order. Raises ValueError for a name that none has.
+
+    >>> [stage.name for stage in chosen(False, only=("tests", "machine"))]
+    ['machine', 'tests']
+    """
+    table = DRY if dry_run else REAL
+    names = [stage.name for stage in table]
+    if unknown := sorted({*only, *skip} - set(names)):
+        raise ValueError(f"there is no stage {', '.join(unknown)}; there are {', '.join(names)}")
+    return [stage for stage in table if stage.name in (only or names) and stage.name not in skip]
+
+
+def environment(dry_run: bool) -> dict[str, str]:
+    """What all stages are told: no progress bars, no bytecode; of a dry run that there is no GPU."""
+    told = {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return told | ({"CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "1"} if dry_run else {})
+
+
+def limits(waiting: list[Stage], left: float) -> list[float]:
+    """Seconds for each of the stages that wait, of those that are left.
+
+    Those with a limit of their own get it in their order as long as it lasts; the others share the rest, and the last
+    of all has what no other needs.
+
+    >>> limits([Stage("a", (), 60), Stage("b", (), share=1.0), Stage("c", (), share=1.0), Stage("d", ())], 100)
+    [60, 20.0, 20.0, 0.0]
+    """
+    found, rest = [], left
+    for stage in waiting:
+        found.append(min(stage.seconds, rest) if stage.seconds is not None else 0.0)
+        rest -= found[-1]
+    shares = sum(stage.share for stage in waiting)
+    if not shares:
+        return [rest if stage.seconds is None else limit for stage, limit in zip(waiting, found, strict=True)]
+    parts = [rest * stage.share / shares for stage in waiting]
+    return [limit + part for limit, part in zip(found, parts, strict=True)]
