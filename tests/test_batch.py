@@ -263,7 +263,10 @@ def test_snakemakes_own_settings_have_their_types(project, options, more):
 
 
 REFUSED = [
-    ("sclae=smoke", "unknown setting 'sclae'; the settings are scale dataset seeds steps out minutes options CORES PYTHON"),
+    (
+        "sclae=smoke",
+        "unknown setting 'sclae'; the settings are scale dataset seeds steps out minutes options CORES PYTHON",
+    ),
     ("cores=4", "unknown setting 'cores'; the settings are"),
     ("scale=smkoe", "scale must be one of 'smoke', 'cpu', 'gpu', 'paper', but it is 'smkoe'"),
     ("dataset=cifar", "dataset must be one of 'auto', 'digits', 'mnist', 'tiny-imagenet', 'imagenet', but it is 'cif"),

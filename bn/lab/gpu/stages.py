@@ -35,6 +35,8 @@ class Stage:
     tries: int = 1
 
 
+LATER = 0.4  # of the time that is left: what stages behind a sharing one may keep from it at most
+
 SUITE = ("-m", "bn.lab.gpu.suite", "--finding", "{finding}", "--processes")
 KERNELS = ("-m", "bn.lab.chapters.kernels", "--minutes", "{minutes}", "--out", "{runs}/records/kernels-{name}.json")
 TRAINING = ("-m", "bn.lab.chapters", "training_speed")
@@ -87,18 +89,24 @@ def environment(dry_run: bool) -> dict[str, str]:
 def limits(waiting: list[Stage], left: float) -> list[float]:
     """Seconds for each of the stages that wait, of those that are left.
 
-    Those with a limit of their own get it in their order as long as it lasts; the others share the rest, and the last
-    of all has what no other needs.
+    Those with a limit of their own get it in their order as long as it lasts, behind the first that shares no more than
+    LATER of what is left in all; the others share the rest, and the last of all has what no other needs.
 
-    >>> limits([Stage("a", (), 60), Stage("b", (), share=1.0), Stage("c", (), share=1.0), Stage("d", ())], 100)
-    [60, 20.0, 20.0, 0.0]
+    >>> limits([Stage("a", (), 60), Stage("b", (), share=1.0), Stage("c", (), 10), Stage("d", (), share=1.0)], 100)
+    [60, 15.0, 10.0, 15.0]
+    >>> limits([Stage("b", (), share=1.0), Stage("c", (), 60)], 50)
+    [30.0, 20.0]
     """
+    first = next((k for k, stage in enumerate(waiting) if stage.seconds is None), len(waiting))
     found, rest = [], left
-    for stage in waiting:
-        found.append(min(stage.seconds, rest) if stage.seconds is not None else 0.0)
+    for stage in waiting[:first]:
+        found.append(min(stage.seconds, rest))
         rest -= found[-1]
-    shares = sum(stage.share for stage in waiting)
-    if not shares:
-        return [rest if stage.seconds is None else limit for stage, limit in zip(waiting, found, strict=True)]
-    parts = [rest * stage.share / shares for stage in waiting]
-    return [limit + part for limit, part in zip(found, parts, strict=True)]
+    later = waiting[first:]
+    wanted, shares = sum(stage.seconds or 0 for stage in later), sum(stage.share for stage in later)
+    granted = min(wanted, LATER * rest)
+    for stage in later:
+        of_own = granted * stage.seconds / wanted if stage.seconds else 0.0
+        of_rest = (rest - granted) * (stage.share / shares if shares else stage.seconds is None)
+        found.append(of_own or of_rest)
+    return found

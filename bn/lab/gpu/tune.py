@@ -81,7 +81,7 @@ def measured(choices: Sequence[Choice], tensors: Sequence[Case], rounds: int) ->
                 failed.append(f"{other.constants}: {type(error).__name__}: {str(error)[:80]}")
         target, source = torch.empty_like(given.x, requires_grad=False), given.x.detach()
         for r in range(rounds):
-            copy = _seconds(lambda target=target, source=source: target.copy_(source))
+            copy = _copy(target, source)
             for c in works[r % len(works) :] + works[: r % len(works)]:  # nobody is always first
                 with choices[c].made():
                     times[r, c, t] = _seconds(step) / copy
@@ -91,6 +91,10 @@ def measured(choices: Sequence[Choice], tensors: Sequence[Case], rounds: int) ->
 def _step(case: Case, given: cases.Inputs) -> Callable[[], None]:
     forward = cases.ours(case, given, "triton")
     return lambda: torch.autograd.grad(forward(), given.wanted, given.dy)
+
+
+def _copy(target: torch.Tensor, source: torch.Tensor) -> float:
+    return _seconds(lambda: target.copy_(source))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,75 @@
+"""Tuning: which differences count, which constants there are, and how kernels are asked for ahead of time."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bn import kernels, launch
+from bn.lab.gpu import sweep, tune
+from bn.lab.gpu.sweep import Choice
+
+pytestmark = pytest.mark.usefixtures("quick_interpreter")
+
+
+def times(*factors: float, rounds: int = 20, tensors: int = 3, noise: float = 0.02) -> np.ndarray:
+    """Times over a copy's of some choices: their factors, each tensor's own time, and noise."""
+    generator = np.random.default_rng(0)
+    size = (rounds, len(factors), tensors)
+    return np.array(factors)[:, None] * np.arange(1, tensors + 1) * np.exp(noise * generator.standard_normal(size))
+
+
+@pytest.mark.parametrize(
+    ("factors", "best"),
+    [
+        ((1.0, 0.8, 0.9), 1),
+        ((1.0, 1.2, 0.9), 2),
+        ((1.0, 1.2), 0),
+        ((1.0, 0.995), 0),  # less than what counts
+        ((1.0, 0.98), 0),  # within the noise
+        ((1.0, np.nan, 0.8), 2),  # one that does not work
+        ((np.nan, 0.5), 0),  # nothing to hold it against
+    ],
+)
+def test_another_value_is_taken_only_beyond_the_noise(factors, best):
+    found, saved = tune.choice(times(*factors, noise=0.03))
+    assert found == best
+    assert saved == pytest.approx(1 - factors[best] if best else 0, abs=0.02)
+
+
+def test_constants_that_the_launch_code_does_not_have_are_left_out_and_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(launch, "WINDOW", 7)
+    assert sweep.there({"WINDOW": (0, 7), "NONE": (1, 2)}) == {"WINDOW": (7, 0)}
+    finding = tmp_path / "finding.json"
+    _, tensors = sweep.TINY
+    tune.tuned({"NONE": (1, 2)}, tensors, 2, 60.0, finding)
+    assert json.loads(finding.read_text()) == {"finding": "bn.launch has no NONE", "constants": {}, "table": {}}
+
+
+def test_a_choice_holds_within_its_statement_only(monkeypatch):
+    before, tiles = launch.TASK, {}
+    with Choice({"TASK": 1}, tiles).made():
+        assert launch.TASK == 1
+        assert kernels.window_forward.cache is tiles["window_forward"]
+    assert before == launch.TASK and kernels.window_forward.cache is not tiles["window_forward"]
+
+
+def test_a_value_that_does_not_work_is_no_choice_and_is_said(monkeypatch, tmp_path):
+    """A faster one is taken, by the clock as it is."""
+    monkeypatch.setattr(launch, "WINDOW", 20)
+
+    def step(case, given):
+        def advance():
+            if launch.WINDOW == 0:
+                raise RuntimeError("too little")
+
+        return advance
+
+    monkeypatch.setattr(tune, "_seconds", lambda work: {20: 5.0, 4: 1.0}[launch.WINDOW])
+    monkeypatch.setattr(tune, "_step", step)
+    monkeypatch.setattr(tune, "_copy", lambda target, source: 1.0)
+    found = tune.tuned({"WINDOW": (0, 4)}, sweep.TINY[1], 10, 60.0, tmp_path / "finding.json")
+    assert found["constants"] == {"WINDOW": 4}
+    sentence = json.loads((tmp_path / "finding.json").read_text())["finding"]
+    assert sentence == "WINDOW 20 -> 4, 80.0% faster; {'WINDOW': 0}: RuntimeError: too little"
+    assert [row["over_present"] for row in found["table"]["WINDOW"]] == [[1.0], [None], [0.2]]
