@@ -12,6 +12,7 @@ git, BN_COMMIT names the commit, and BN_DIRTY says whether the files were change
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from bn.lab.gpu import stages, visit
 from bn.lab.gpu.output import ArchiveError
 
 NO_CUDA = "torch finds no CUDA device here, and this measures on one; --dry-run walks through it on a CPU."
+ROOM = 8 * 2**30  # bytes: Tiny ImageNet as files and as pixels, and all else that is temporary
 LEAST = 1.0  # minutes: of less nothing is left when the last 20 seconds are kept
 
 
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.exit(2, f"error: {NO_CUDA}\n")
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out must be a folder, but {options.out} is a file")
-    with tempfile.TemporaryDirectory(prefix="bn-gpu-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(prefix="bn-gpu-", dir=_memory(), ignore_cleanup_errors=True) as scratch:
         runs = Path(scratch, "runs") if options.dry_run else Path(os.environ.get("BN_RUNS") or paths.ROOT / "runs/gpu")
         try:
             chosen = stages.chosen(options.dry_run, options.only, options.skip)
@@ -45,6 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
             return visit.run(chosen, folders, begun + 60 * options.minutes, stages.environment(options.dry_run))
         except (ValueError, ArchiveError) as error:
             parser.error(str(error))
+
+
+def _memory() -> Path | None:
+    """A folder in memory, if there is one with room: thousands of images are unpacked there six times as fast."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > ROOM else None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,15 +18,24 @@ from bn.lab.gpu.finding import tell
 
 def jobs(tiny: bool) -> list[tuple]:
     """Cases, each with the constants that it is launched with: those of the record, and those of the sweep."""
-    from bn.lab.chapters.kernels import cases
+    from bn.lab.chapters.kernels.record import Work
     from bn.lab.gpu import sweep
 
     swept, tensors = sweep.TINY if tiny else (sweep.SWEPT, sweep.CASES)
     if tiny:
         return [(tensors[0], {})]
-    present = [(case, {}) for case in dict.fromkeys((*tensors, *cases.plan("gpu", quick=True)))]
+    of_record = [_case(name) for name in Work("gpu", quick=True).parts() if len(name.split()) == 4]
+    present = [(case, {}) for case in dict.fromkeys((*tensors, *of_record))]
     values = [(name, v) for name, of_name in sweep.there(swept).items() if name in sweep.COMPILED for v in of_name[1:]]
     return present + [(case, {name: value}) for (name, value), case in product(values, tensors)]
+
+
+def _case(name: str):
+    """A case by its name, such as `256x64x56x56 bf16 NCHW bn_relu`."""
+    from bn.lab.chapters.kernels.cases import Case
+
+    shape, *rest = name.split()
+    return Case(tuple(map(int, shape.split("x"))), *rest)
 
 
 def compile_case(job: tuple) -> tuple[int, str]:

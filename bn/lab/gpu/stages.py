@@ -23,6 +23,7 @@ class Stage:
     - `seconds`: its limit, at which it is killed; None for `share` parts of what the others leave.
     - `once`: what it found is kept, and it is not run again for the same code on the same card.
     - `images`: whether it needs Tiny ImageNet.
+    - `variable`: of the environment, which what it found is told in to the stages after it.
     - `tries`: how often it is begun again where it failed: the kernels' record goes on after a broken context.
     """
 
@@ -32,6 +33,7 @@ class Stage:
     share: float = 0.0
     once: bool = False
     images: bool = False
+    variable: str = ""
     tries: int = 1
 
 
@@ -40,6 +42,7 @@ LATER = 0.4  # of the time that is left: what stages behind a sharing one may ke
 SUITE = ("-m", "bn.lab.gpu.suite", "--finding", "{finding}", "--processes")
 KERNELS = ("-m", "bn.lab.chapters.kernels", "--minutes", "{minutes}", "--out", "{runs}/records/kernels-{name}.json")
 TRAINING = ("-m", "bn.lab.chapters", "training_speed")
+UNPACK = "import sys; from bn.lab.data import archives; print(archives.unpacked(sys.argv[2:], sys.argv[1]))"
 
 # Limits hold Python's start and torch's import, some seconds each.
 REAL = (
@@ -50,8 +53,11 @@ REAL = (
     Stage("tune", ("-m", "bn.lab.gpu.tune", "--finding", "{finding}", "--seconds", "{seconds}"), 75, once=True),
     Stage("kernels", (*KERNELS, "--scale", "gpu", "--quick"), share=0.7, tries=3),
     Stage("figure1", ("-m", "bn.lab.gpu.many", "--finding", "{finding}"), 45, once=True),
-    Stage("images", ("-m", "bn.lab.gpu.images", "--finding", "{finding}", "{data}", "{archives}"), 45),
-    Stage("training", (*TRAINING, "--scale", "gpu", "--minutes", "{minutes}"), share=0.3, images=True),
+    Stage("images", ("-c", UNPACK, "{data}", "{archives}"), 45),
+    Stage("sharing", ("-m", "bn.lab.train.sharing"), 75, once=True, images=True, variable="BN_PER_GPU"),
+    Stage(
+        "training", (*TRAINING, "--scale", "gpu", "--batch", "128", "--minutes", "{minutes}"), share=0.3, images=True
+    ),
     Stage("all-kernels", (*KERNELS, "--scale", "gpu"), tries=3),
 )
 DRY = (

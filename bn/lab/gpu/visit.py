@@ -96,6 +96,7 @@ class Visit:
         self.chosen, self.folders, self.end, self.environment = chosen, folders, end, environment
         self.rows = [Row(stage.name) for stage in chosen]
         self.findings: dict[str, dict] = {}
+        self.told: dict[str, str] = {}  # variables of the environment, for the stages that come
         self.source = provenance.source()
         folders.runs.mkdir(parents=True, exist_ok=True)
         self.tree = tree.copy(folders.root, folders.scratch / "tree")
@@ -129,8 +130,7 @@ class Visit:
     def _reason(self, stage: Stage, limit: float) -> str:
         """Why a stage is not run."""
         if (found := self._kept(stage)) is not None:
-            self.findings[stage.name] = found
-            self._apply(found)
+            self._learn(stage, found)
             return f"done before: {found['finding']}"
         if not self._archives() and ARCHIVES in stage.command:
             return NO_IMAGES
@@ -150,8 +150,8 @@ class Visit:
                 break
         found = self._found(stage, ended)
         row.state, row.finding = ended.state, "; ".join(filter(None, (ended.why, found["finding"])))
-        self.findings[stage.name] = found
-        self._apply(found)
+        if ended.state == "done" or not stage.variable:
+            self._learn(stage, found)
         if stage.once and ended.state == "done":
             for path in {before, self._file(stage)}:  # of the code before a patch and of that after it
                 files.write_json(path, found)
@@ -177,7 +177,7 @@ class Visit:
             dirty = True
         places = {"BN_RUNS": self.folders.runs, "BN_DATA": self._data(), "PYTHONPATH": self.tree}
         told = {name: str(place) for name, place in places.items()} | self.environment
-        return told | {"BN_COMMIT": commit, "BN_DIRTY": {True: "1", False: "0", None: ""}[dirty]}
+        return told | self.told | {"BN_COMMIT": commit, "BN_DIRTY": {True: "1", False: "0", None: ""}[dirty]}
 
     def _archives(self) -> list[Path]:
         return sorted(self.folders.carried.glob("*.tar.gz"))
@@ -202,8 +202,11 @@ class Visit:
     def _kept(self, stage: Stage) -> dict | None:
         return cache.present(self._file(stage), files.read_json) if stage.once else None
 
-    def _apply(self, found: dict) -> None:
-        """Write tuned constants into the copy that later stages run in."""
+    def _learn(self, stage: Stage, found: dict) -> None:
+        """Tell it to later stages: by a variable, or by tuned constants in the copy that they run in."""
+        self.findings[stage.name] = found
+        if stage.variable:
+            self.told[stage.variable] = found["finding"]
         if not found.get("constants"):
             return
         launch = self.tree / tree.LAUNCH

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bn import kernels, launch
-from bn.lab.gpu import sweep, tune
+from bn.lab.chapters.kernels.record import Work
+from bn.lab.gpu import precompile, sweep, tune
 from bn.lab.gpu.sweep import Choice
 
 pytestmark = pytest.mark.usefixtures("quick_interpreter")
@@ -73,3 +74,12 @@ def test_a_value_that_does_not_work_is_no_choice_and_is_said(monkeypatch, tmp_pa
     sentence = json.loads((tmp_path / "finding.json").read_text())["finding"]
     assert sentence == "WINDOW 20 -> 4, 80.0% faster; {'WINDOW': 0}: RuntimeError: too little"
     assert [row["over_present"] for row in found["table"]["WINDOW"]] == [[1.0], [None], [0.2]]
+
+
+def test_what_is_compiled_ahead_is_what_is_measured_and_what_is_swept(monkeypatch):
+    found = precompile.jobs(tiny=False)
+    names = {case.name for case, constants in found if not constants}
+    assert {name for name in Work("gpu", quick=True).parts() if "x" in name} <= names
+    assert {case.name for case in sweep.CASES} <= names
+    monkeypatch.setattr(launch, "EVICT", "evict_first", raising=False)
+    assert {"EVICT": ""} in [constants for _, constants in precompile.jobs(tiny=False)]

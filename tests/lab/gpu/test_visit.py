@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,20 @@ def test_tuned_constants_are_in_the_code_of_the_next_stages_and_in_a_patch(folde
     assert not (third.out / "launch.patch").exists()
 
 
+def test_a_variable_is_told_to_the_stages_that_come(folders):
+    first, second = folders(), folders()
+    chosen = [stage("sharing", "print('many'); print(4)", once=True, variable="BN_PER_GPU")]
+    chosen += [stage("training", "import os; print(os.environ.get('BN_PER_GPU'))")]
+    for here in (first, second):
+        assert run(chosen, here) == 0
+        assert summary(here)["stages"][1]["finding"] == "4"
+        shutil.copy(first.out / "runs-0.tar", first.carried)
+    assert summary(second)["stages"][0]["finding"] == "done before: 4"
+    third = folders()
+    run([stage("sharing", "print('no'); exit(1)", variable="BN_PER_GPU"), chosen[1]], third)
+    assert summary(third)["stages"][1]["finding"] == "None"
+
+
 def test_an_archive_that_is_none_is_refused(folders):
     here = folders()
     (here.carried / "runs-0.tar").write_bytes(b"cut")
@@ -238,8 +253,8 @@ def test_a_wrong_call_is_refused_in_one_sentence(arguments, sentence, capsys, mo
 
 
 def test_both_tables_have_the_same_stages():
-    images = "images"  # digits need no archive
-    assert [s.name for s in stages.REAL if s.name != images] == [s.name for s in stages.DRY]
+    of_images = ("images", "sharing")  # digits need no archive, and a CPU is not shared
+    assert [s.name for s in stages.REAL if s.name not in of_images] == [s.name for s in stages.DRY]
     for table in (stages.REAL, stages.DRY):
         for entry in table:
             for file in (word for word in entry.command if word.endswith(".py")):
