@@ -7,6 +7,7 @@ programs run one after the other, the same code with three. A step that hangs is
 
 import faulthandler
 import itertools
+import os
 
 import pytest
 import torch
@@ -31,10 +32,12 @@ pytestmark = pytest.mark.usefixtures("quick_interpreter", "watchdog")
 @pytest.fixture
 def watchdog(capfd):
     """End the process with a traceback where a test hangs: from a kernel that never ends nothing else gets out."""
-    with capfd.disabled():  # or the traceback would go where nobody reads it
-        faulthandler.dump_traceback_later(LONGEST, exit=True)
-        yield
-        faulthandler.cancel_dump_traceback_later()
+    with capfd.disabled():
+        errors = os.dup(2)  # where somebody reads it, and not what pytest captures
+    faulthandler.dump_traceback_later(LONGEST, exit=True, file=errors)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    os.close(errors)
 
 
 # ---- A forced schedule: all that is taken for granted of how bn.launch calls the kernels ---------------------------

@@ -47,7 +47,7 @@ UNPACK = "import sys; from bn.lab.data import archives; print(archives.unpacked(
 # Limits hold Python's start and torch's import, some seconds each.
 REAL = (
     Stage("machine", ("-m", "bn.lab.gpu.machine", "--finding", "{finding}"), 20),
-    Stage("races", (*SUITE, "4", "tests/test_races.py"), 45, once=True),
+    Stage("races", (*SUITE, "8", "tests/test_races.py"), 60, once=True),
     Stage("tests", (*SUITE, MANY, *TESTS), 100, once=True),
     Stage("precompile", ("-m", "bn.lab.gpu.precompile", "--finding", "{finding}", "--processes", MANY), 45),
     Stage("tune", ("-m", "bn.lab.gpu.tune", "--finding", "{finding}", "--seconds", "{seconds}"), 75, once=True),

@@ -21,7 +21,7 @@ from bn.lab.store import cache, files, provenance
 RESERVE = 20.0  # seconds before the limit at which everything has ended
 LEAST = 10.0  # seconds for a stage: less do not suffice for Python's start and a result
 AGAIN = 45.0  # seconds that must be left for another try
-MARGIN = 10.0  # seconds before its limit at which a stage should end by itself
+MARGIN = 20.0  # seconds before its limit for a stage that ends by itself: Python starts, and a record is written
 IMAGES = "tiny-imagenet-200"
 ARCHIVES = "{archives}"  # in a command, the archives of images that were carried along
 NO_IMAGES = "no images were carried along"
