@@ -53,7 +53,7 @@ class WithLag:
         def launched(*arguments, **options):
             given = dict(zip(self.kernel.arg_names, arguments, strict=False)) | options
             given["LAG"] = min(self.lag, given["blocks"])
-            self.seen.add((given["LAG"], given["SPLITS"]))
+            self.seen.add((given["LAG"], grid[0] // (2 * given["blocks"])))  # of each block two phases
             self.kernel[grid](**given)
 
         return launched

@@ -6,8 +6,7 @@ Needs a Python with torch for CUDA, Triton and pytest; no environment, no instal
 with a limit of its own; one that fails or hangs is said in a line, and the next begins. What exists is in the output
 folder at any moment, in at most eight files of 16 MiB. To go on another time, put its runs-*.tar into the folder
 .gpu, or leave them where they are: what was finished is not done again. Images to train on are taken from the *.tar.gz
-in .gpu. Where there is no
-git, BN_COMMIT names the commit, and BN_DIRTY says whether the files were changed (0 or 1).
+in .gpu. Where there is no git, BN_COMMIT names the commit, and BN_DIRTY says whether files were changed (0 or 1).
 """
 
 import argparse
@@ -41,11 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--out must be a folder, but {options.out} is a file")
     with tempfile.TemporaryDirectory(prefix="bn-gpu-", dir=_memory(), ignore_cleanup_errors=True) as scratch:
         runs = Path(scratch, "runs") if options.dry_run else Path(os.environ.get("BN_RUNS") or paths.ROOT / "runs/gpu")
+        folders = visit.Folders(paths.ROOT, Path(scratch), options.out.resolve(), runs.resolve(), options.carried)
         try:
             chosen = stages.chosen(options.dry_run, options.only, options.skip)
-            folders = visit.Folders(paths.ROOT, Path(scratch), options.out.resolve(), runs.resolve(), options.carried)
             return visit.run(chosen, folders, begun + 60 * options.minutes, stages.environment(options.dry_run))
-        except (ValueError, ArchiveError) as error:
+        except (stages.UnknownStage, ArchiveError) as error:
             parser.error(str(error))
 
 

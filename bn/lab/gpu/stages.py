@@ -37,7 +37,7 @@ class Stage:
     tries: int = 1
 
 
-LATER = 0.4  # of the time that is left: what stages behind a sharing one may keep from it at most
+LATER = 0.25  # of the time that is left: what stages behind a sharing one may keep from it at most
 
 SUITE = ("-m", "bn.lab.gpu.suite", "--finding", "{finding}", "--processes")
 KERNELS = ("-m", "bn.lab.chapters.kernels", "--minutes", "{minutes}", "--out", "{runs}/records/kernels-{name}.json")
@@ -51,12 +51,12 @@ REAL = (
     Stage("tests", (*SUITE, MANY, *TESTS), 100, once=True),
     Stage("precompile", ("-m", "bn.lab.gpu.precompile", "--finding", "{finding}", "--processes", MANY), 45),
     Stage("tune", ("-m", "bn.lab.gpu.tune", "--finding", "{finding}", "--seconds", "{seconds}"), 75, once=True),
-    Stage("kernels", (*KERNELS, "--scale", "gpu", "--quick"), share=0.7, tries=3),
+    Stage("kernels", (*KERNELS, "--scale", "gpu", "--quick"), share=0.8, tries=3),
     Stage("figure1", ("-m", "bn.lab.gpu.many", "--finding", "{finding}"), 45, once=True),
     Stage("images", ("-c", UNPACK, "{data}", "{archives}"), 45),
     Stage("sharing", ("-m", "bn.lab.train.sharing"), 75, once=True, images=True, variable="BN_PER_GPU"),
     Stage(
-        "training", (*TRAINING, "--scale", "gpu", "--batch", "128", "--minutes", "{minutes}"), share=0.3, images=True
+        "training", (*TRAINING, "--scale", "gpu", "--batch", "128", "--minutes", "{minutes}"), share=0.2, images=True
     ),
     Stage("all-kernels", (*KERNELS, "--scale", "gpu"), tries=3),
 )
@@ -66,15 +66,19 @@ DRY = (
     Stage("tests", (*SUITE, "1", "tests/test_kernels.py", "--only", "offsets"), 120, once=True),
     Stage("precompile", (*REAL[3].command[:-1], "1", "--tiny"), 120),
     Stage("tune", (*REAL[4].command, "--tiny"), 120, once=True),
-    Stage("kernels", (*KERNELS, "--scale", "smoke"), share=0.6),
+    Stage("kernels", (*KERNELS, "--scale", "smoke"), share=0.8),
     Stage("figure1", (*REAL[6].command, "--tiny"), 120, once=True),
-    Stage("training", (*TRAINING, "--scale", "smoke", "--dataset", "digits"), share=0.4),
+    Stage("training", (*TRAINING, "--scale", "smoke", "--dataset", "digits"), share=0.2),
     Stage("all-kernels", (*KERNELS, "--scale", "smoke")),
 )
 
 
+class UnknownStage(ValueError):
+    """There is no stage of that name; the message has those that there are."""
+
+
 def chosen(dry_run: bool, only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Stage]:
-    """The stages of a visit in their order. Raises ValueError for a name that none has.
+    """The stages of a visit in their order. Raises UnknownStage for a name that none has.
 
     >>> [stage.name for stage in chosen(False, only=("tests", "machine"))]
     ['machine', 'tests']
@@ -82,7 +86,7 @@ def chosen(dry_run: bool, only: Iterable[str] = (), skip: Iterable[str] = ()) ->
     table = DRY if dry_run else REAL
     names = [stage.name for stage in table]
     if unknown := sorted({*only, *skip} - set(names)):
-        raise ValueError(f"there is no stage {', '.join(unknown)}; there are {', '.join(names)}")
+        raise UnknownStage(f"there is no stage {', '.join(unknown)}; there are {', '.join(names)}")
     return [stage for stage in table if stage.name in (only or names) and stage.name not in skip]
 
 
@@ -101,7 +105,7 @@ def limits(waiting: list[Stage], left: float) -> list[float]:
     >>> limits([Stage("a", (), 60), Stage("b", (), share=1.0), Stage("c", (), 10), Stage("d", (), share=1.0)], 100)
     [60, 15.0, 10.0, 15.0]
     >>> limits([Stage("b", (), share=1.0), Stage("c", (), 60)], 50)
-    [30.0, 20.0]
+    [37.5, 12.5]
     """
     first = next((k for k, stage in enumerate(waiting) if stage.seconds is None), len(waiting))
     found, rest = [], left

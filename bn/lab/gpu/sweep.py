@@ -1,21 +1,21 @@
 """What is swept: constants of the launch code, their values, the tensors they are tried on, and how one is set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from bn import kernels, launch
+from bn import launch
 from bn.lab.chapters.kernels.cases import Case
 
-# By name of the constant in bn.launch; one that is not there is left out. In this order: the next is swept with the
-# best of those before it.
-SWEPT: dict[str, tuple[int | str, ...]] = {
-    "WINDOW": tuple(mebibytes * 2**20 for mebibytes in (4, 8, 12, 20, 28)),
-    "EVICT": ("", "evict_first", "evict_last"),
-    "TASK": (4_096, 16_384, 32_768),
-    "CHANNELS": (32, 64),
+# By name of the constant in bn.launch the values to try, given today's; one that is not there is left out. In this
+# order: the next is swept with the best of those before it.
+SWEPT: dict[str, Callable[[int | str], tuple[int | str, ...]]] = {
+    "WINDOW": lambda now: tuple(mebibytes * 2**20 for mebibytes in (4, 8, 12, 20, 28)),
+    "TASK": lambda now: (now // 2, 2 * now, 4 * now),
+    "PROGRAMS": lambda now: (now // 2, 2 * now),
+    "EVICT": lambda now: ("", "evict_first", "evict_last"),
+    "CHANNELS": lambda now: (now // 2, 2 * now),
 }
 COMPILED = ("EVICT", "CHANNELS")  # of which a kernel is compiled for each value
-RETUNED = ("TASK", "CHANNELS")  # with another value another tile may be the best; tuning takes a second for a tensor
 # Both layouts, planes of 3,136, 784, 196 and 49 places, all beyond the L2 cache of an H200 but the last.
 CASES = (
     Case((256, 64, 56, 56), "bf16", "NCHW", "bn_relu"),
@@ -24,39 +24,30 @@ CASES = (
     Case((256, 512, 28, 28), "bf16", "NHWC", "bn_add_relu"),
     Case((256, 2048, 7, 7), "bf16", "NCHW", "bn_relu"),
 )
-TINY = {"WINDOW": (0, 2**20)}, (Case((2, 2, 4, 4), "fp32", "NCHW", "bn_relu"),)  # for a walk through it on a CPU
+TINY = {"WINDOW": lambda now: (0, 2**20)}, (Case((2, 2, 4, 4), "fp32", "NCHW", "bn_relu"),)  # for a CPU
 
 
-def there(swept: Mapping[str, tuple]) -> dict[str, tuple]:
+def there(swept: Mapping[str, Callable]) -> dict[str, tuple]:
     """Of each constant that the launch code has its values to try, today's first."""
-    found = {name: (getattr(launch, name), *values) for name, values in swept.items() if hasattr(launch, name)}
-    return {name: tuple(dict.fromkeys(values)) for name, values in found.items()}
+    today = {name: getattr(launch, name) for name in swept if hasattr(launch, name)}
+    return {name: tuple(dict.fromkeys((now, *swept[name](now)))) for name, now in today.items()}
 
 
-class Choice:
-    """Values of some constants, and the tiles that the tuner chose for them, by kernel: a task may want others."""
-
-    def __init__(self, constants: Mapping[str, int | str], tiles: dict[str, dict] | None = None) -> None:
-        self.constants, self.tiles = dict(constants), {} if tiles is None else tiles
-
-    @contextmanager
-    def made(self) -> Iterator[None]:
-        """Launch with these values within a `with` statement."""
-        before = {name: getattr(launch, name) for name in self.constants}
-        try:
-            _set(self.constants, self.tiles)
-            yield
-        finally:
-            _set(before, {})
+@contextmanager
+def launched_with(constants: Mapping[str, int | str]) -> Iterator[None]:
+    """Other values for constants of the launch code within a `with` statement."""
+    before = {name: getattr(launch, name) for name in constants}
+    try:
+        _set(constants)
+        yield
+    finally:
+        _set(before)
 
 
-def _set(constants: Mapping[str, int | str], tiles: dict[str, dict]) -> None:
-    """Set constants, forget what followed from others, and give each tuned kernel its memory of chosen tiles."""
+def _set(constants: Mapping[str, int | str]) -> None:
+    """Set constants, and forget what was planned by others."""
     for name, value in constants.items():
         setattr(launch, name, value)
     for function in vars(launch).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()
-    for name, kernel in vars(kernels).items():
-        if hasattr(kernel, "configs"):
-            kernel.cache = tiles.setdefault(name, {})

@@ -16,7 +16,7 @@ import torch
 from bn.lab.chapters.kernels import cases
 from bn.lab.chapters.kernels.cases import Case
 from bn.lab.gpu.finding import tell
-from bn.lab.gpu.sweep import CASES, RETUNED, SWEPT, TINY, Choice, there
+from bn.lab.gpu.sweep import CASES, SWEPT, TINY, launched_with, there
 from bn.lab.gpu.tree import written
 
 ROUNDS = 20
@@ -46,14 +46,13 @@ def tuned(swept: dict, tensors: Sequence[Case], rounds: int, seconds: float, fin
         if time.monotonic() > end:
             sentences.append(f"no time for {name}")
             continue
-        tiles = None if name in RETUNED else {}
-        choices = [Choice(found["constants"] | {name: value}, tiles) for value in values]
+        choices = [found["constants"] | {name: value} for value in values]
         times, failed = measured(choices, tensors, rounds)
         best, saved = choice(times)
         found["table"][name] = [row(v, t, times[:, 0]) for v, t in zip(values, np.moveaxis(times, 1, 0), strict=True)]
         if best:
             found["constants"][name] = values[best]
-        sentences += [verdict(name, values, best, saved), *failed]
+        sentences += [verdict(name, values, best, saved), *dict.fromkeys(failed)]
         tell(finding, "; ".join(sentences), **found)
     return found
 
@@ -65,25 +64,25 @@ def verdict(name: str, values: Sequence, best: int, saved: float) -> str:
     return f"{name} {written(values[0])} -> {written(values[best])}, {100 * saved:.1f}% faster"
 
 
-def measured(choices: Sequence[Choice], tensors: Sequence[Case], rounds: int) -> tuple[np.ndarray, list[str]]:
+def measured(choices: Sequence[dict], tensors: Sequence[Case], rounds: int) -> tuple[np.ndarray, list[str]]:
     """Times over a copy's (rounds, choices, tensors), NaN where a choice does not work, and why it does not."""
     times, failed = np.full((rounds, len(choices), len(tensors)), np.nan), []
     for t, case in enumerate(tensors):
         given = cases.inputs(case, "cuda" if CUDA else "cpu")
         step, works = _step(case, given), []
-        for c, other in enumerate(choices):
+        for c, constants in enumerate(choices):
             try:
-                with other.made():
-                    for _ in range(3):  # compiles, tunes, warms
+                with launched_with(constants):
+                    for _ in range(3):  # compiles, warms
                         step()
                 works.append(c)
             except Exception as error:
-                failed.append(f"{other.constants}: {type(error).__name__}: {str(error)[:80]}")
+                failed.append(f"{constants}: {type(error).__name__}: {str(error)[:80]}")
         target, source = torch.empty_like(given.x, requires_grad=False), given.x.detach()
         for r in range(rounds):
             copy = _copy(target, source)
             for c in works[r % len(works) :] + works[: r % len(works)]:  # nobody is always first
-                with choices[c].made():
+                with launched_with(choices[c]):
                     times[r, c, t] = _seconds(step) / copy
     return times, failed
 

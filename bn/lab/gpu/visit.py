@@ -113,30 +113,40 @@ class Visit:
         commit, dirty = self.source["commit"], self.source["dirty"]
         state = {True: "changed", False: "unchanged", None: "changed or not is unknown"}[dirty]
         self._say(f"{self.left():.0f} s for {len(self.chosen)} stages; commit {commit}, {state}")
-        for stage, limit in zip(self.chosen, stages.limits(self.chosen, self.left()), strict=True):
-            self._say(f"  {stage.name:12} at most {limit:4.0f} s" + ("" if limit else ", what others leave"))
+        for stage, limit in zip(self.chosen, self._limits(self.chosen), strict=True):
+            said = self._reason(stage)[:80] or f"at most {limit:4.0f} s" + ("" if limit else ", what others leave")
+            self._say(f"  {stage.name:12} {said}")
 
     def stages(self) -> None:
         """All of them, each with its share of the time that is left."""
         for k, (stage, row) in enumerate(zip(self.chosen, self.rows, strict=True)):
-            limit = stages.limits(self.chosen[k:], self.left())[0]
-            if reason := self._reason(stage, limit):
+            limit = self._limits(self.chosen[k:])[0]
+            if reason := self._reason(stage):
                 row.state, row.finding = "skipped", reason
+                if (found := self._kept(stage)) is not None:
+                    self._learn(stage, found)
+            elif limit < LEAST:
+                row.state, row.finding = "skipped", f"{max(limit, 0):.0f} s are left for it"
             else:
                 self._stage(stage, row, limit)
             self._say(f"== {row.stage}: {row.state}, {row.seconds:.0f} s. {row.finding}")
             self.collect()
 
-    def _reason(self, stage: Stage, limit: float) -> str:
-        """Why a stage is not run."""
+    def _limits(self, waiting: list[Stage]) -> list[float]:
+        """Seconds for each of the stages that wait, 0 for those that are not run anyway."""
+        run = [stage for stage in waiting if not self._reason(stage)]
+        limit_of = dict(zip((stage.name for stage in run), stages.limits(run, self.left()), strict=True))
+        return [limit_of.get(stage.name, 0.0) for stage in waiting]
+
+    def _reason(self, stage: Stage) -> str:
+        """Why a stage is not run, however much time there is."""
         if (found := self._kept(stage)) is not None:
-            self._learn(stage, found)
             return f"done before: {found['finding']}"
         if not self._archives() and ARCHIVES in stage.command:
             return NO_IMAGES
         if not self._archives() and stage.images and not (paths.data() / IMAGES).is_dir():
             return NO_IMAGES
-        return f"{max(limit, 0):.0f} s are left for it" if limit < LEAST else ""
+        return ""
 
     def _stage(self, stage: Stage, row: Row, limit: float) -> None:
         """Run a stage; one that may go on after a failure gets what is left of its limit."""
@@ -152,7 +162,7 @@ class Visit:
         row.state, row.finding = ended.state, "; ".join(filter(None, (ended.why, found["finding"])))
         if ended.state == "done" or not stage.variable:
             self._learn(stage, found)
-        if stage.once and ended.state == "done":
+        if stage.once and (ended.state == "done" or found.get("constants")):  # which later results stand on
             for path in {before, self._file(stage)}:  # of the code before a patch and of that after it
                 files.write_json(path, found)
 

@@ -1,14 +1,14 @@
 """Tuning: which differences count, which constants there are, and how kernels are asked for ahead of time."""
 
 import json
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
-from bn import kernels, launch
+from bn import launch
 from bn.lab.chapters.kernels.record import Work
-from bn.lab.gpu import precompile, sweep, tune
-from bn.lab.gpu.sweep import Choice
+from bn.lab.gpu import compiling, sweep, tune
 
 pytestmark = pytest.mark.usefixtures("quick_interpreter")
 
@@ -40,19 +40,21 @@ def test_another_value_is_taken_only_beyond_the_noise(factors, best):
 
 def test_constants_that_the_launch_code_does_not_have_are_left_out_and_said(monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "WINDOW", 7)
-    assert sweep.there({"WINDOW": (0, 7), "NONE": (1, 2)}) == {"WINDOW": (7, 0)}
+    assert sweep.there({"WINDOW": lambda now: (0, now), "NONE": lambda now: (now,)}) == {"WINDOW": (7, 0)}
     finding = tmp_path / "finding.json"
     _, tensors = sweep.TINY
-    tune.tuned({"NONE": (1, 2)}, tensors, 2, 60.0, finding)
+    tune.tuned({"NONE": lambda now: (1, 2)}, tensors, 2, 60.0, finding)
     assert json.loads(finding.read_text()) == {"finding": "bn.launch has no NONE", "constants": {}, "table": {}}
 
 
-def test_a_choice_holds_within_its_statement_only(monkeypatch):
-    before, tiles = launch.TASK, {}
-    with Choice({"TASK": 1}, tiles).made():
-        assert launch.TASK == 1
-        assert kernels.window_forward.cache is tiles["window_forward"]
-    assert before == launch.TASK and kernels.window_forward.cache is not tiles["window_forward"]
+def test_other_values_hold_within_their_statement_only(monkeypatch):
+    planned = lru_cache(lambda: launch.TASK)
+    monkeypatch.setattr(launch, "planned", planned, raising=False)
+    before = planned()
+    with pytest.raises(KeyError), sweep.launched_with({"TASK": 1}):
+        assert planned() == launch.TASK == 1
+        raise KeyError
+    assert planned() == launch.TASK == before
 
 
 def test_a_value_that_does_not_work_is_no_choice_and_is_said(monkeypatch, tmp_path):
@@ -69,7 +71,7 @@ def test_a_value_that_does_not_work_is_no_choice_and_is_said(monkeypatch, tmp_pa
     monkeypatch.setattr(tune, "_seconds", lambda work: {20: 5.0, 4: 1.0}[launch.WINDOW])
     monkeypatch.setattr(tune, "_step", step)
     monkeypatch.setattr(tune, "_copy", lambda target, source: 1.0)
-    found = tune.tuned({"WINDOW": (0, 4)}, sweep.TINY[1], 10, 60.0, tmp_path / "finding.json")
+    found = tune.tuned({"WINDOW": lambda now: (0, 4)}, sweep.TINY[1], 10, 60.0, tmp_path / "finding.json")
     assert found["constants"] == {"WINDOW": 4}
     sentence = json.loads((tmp_path / "finding.json").read_text())["finding"]
     assert sentence == "WINDOW 20 -> 4, 80.0% faster; {'WINDOW': 0}: RuntimeError: too little"
@@ -77,9 +79,9 @@ def test_a_value_that_does_not_work_is_no_choice_and_is_said(monkeypatch, tmp_pa
 
 
 def test_what_is_compiled_ahead_is_what_is_measured_and_what_is_swept(monkeypatch):
-    found = precompile.jobs(tiny=False)
+    found = compiling.jobs(tiny=False)
     names = {case.name for case, constants in found if not constants}
     assert {name for name in Work("gpu", quick=True).parts() if "x" in name} <= names
     assert {case.name for case in sweep.CASES} <= names
     monkeypatch.setattr(launch, "EVICT", "evict_first", raising=False)
-    assert {"EVICT": ""} in [constants for _, constants in precompile.jobs(tiny=False)]
+    assert {"EVICT": ""} in [constants for _, constants in compiling.jobs(tiny=False)]
