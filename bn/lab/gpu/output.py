@@ -81,7 +81,7 @@ def _kept(runs: Path) -> list[tuple[Path, int, int]]:
     for path in runs.rglob("*"):
         name = path.relative_to(runs)
         if path.is_file() and path.suffix not in (".part", ".damaged") and name.parts[0] != "locks":
-            with suppress(FileNotFoundError):  # a checkpoint is taken away at the end of its run
+            with suppress(FileNotFoundError):
                 status = path.stat()
                 found.append((name, status.st_size, status.st_mtime_ns))
     return sorted(found, key=lambda file: (file[0].parts[0] == "checkpoints", file[1], file[0]))
@@ -91,22 +91,17 @@ def packed(runs: Path, names: Iterable[Path], parts: int = PARTS, largest: int =
     """Archives that hold the named files as long as there is room, and the names of those that are left out."""
     room, chosen, left_out = [largest - tarfile.RECORDSIZE] * parts, [[] for _ in range(parts)], []
     for name in names:
-        content = _read(runs / name)
-        k = next((k for k in range(parts) if content is not None and len(content) + _ROOM <= room[k]), None)
-        if k is None:
-            left_out += [str(name)] * (content is not None)
-            continue
-        room[k] -= len(content) + _ROOM
-        chosen[k].append((name, content))
+        with suppress(FileNotFoundError):  # a checkpoint is taken away at the end of its run
+            size = (runs / name).stat().st_size
+            k = next((k for k in range(parts) if size + _ROOM <= room[k]), None)
+            if k is None:
+                left_out.append(str(name))
+                continue
+            content = (runs / name).read_bytes()
+            if len(content) == size:  # else it was just replaced, and is here the next time
+                room[k] -= size + _ROOM
+                chosen[k].append((name, content))
     return [_tar(files) for files in chosen if files], left_out
-
-
-def _read(path: Path) -> bytes | None:
-    """A file's bytes; None for one that was taken away meanwhile."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _tar(members: list[tuple[Path, bytes]]) -> bytes:
