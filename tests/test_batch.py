@@ -308,6 +308,12 @@ def test_words_of_other_commands_are_no_shell_either(project):
     assert not (project / "EVIL").exists()
 
 
+def test_a_gpu_is_visited_for_so_many_minutes_by_the_python_that_is_there(project):
+    """No environment is set up: on a machine that is lent there is no network."""
+    (line,) = make(project, "-n", "gpu", "minutes=9.5", "options=--skip tests", PYTHON="python3").stdout.splitlines()
+    assert line == "'python3' -m bn.lab.gpu --minutes '9.5' '--skip' 'tests'"
+
+
 def test_a_setting_of_the_environment_is_none(project):
     """A shell may well have a variable `out` or `steps` for something else."""
     assert make(project, "-n", "book", scale="paper", steps="7").stdout.count("--config     out=") == 1

@@ -19,7 +19,7 @@ from bn.lab.gpu.watch import Ended
 from bn.lab.store import cache, files, provenance
 
 RESERVE = 20.0  # seconds before the limit at which everything has ended
-LEAST = 10.0  # seconds for a stage: less do not suffice for Python's start and a result
+LEAST = 15.0  # seconds for a stage: less do not suffice for Python's start and a result
 AGAIN = 45.0  # seconds that must be left for another try
 MARGIN = 20.0  # seconds before its limit for a stage that ends by itself: Python starts, and a record is written
 IMAGES = "tiny-imagenet-200"
