@@ -8,9 +8,10 @@ dataset =
 seeds =
 steps =
 out = build
+minutes = 12
 options =
 
-SETTINGS := scale dataset seeds steps out options CORES PYTHON
+SETTINGS := scale dataset seeds steps out minutes options CORES PYTHON
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -29,7 +30,7 @@ $(foreach name,$(filter-out $(SETTINGS),$(typed)),$(error unknown setting '$(nam
 $(foreach name,$(SETTINGS),$(if $(findstring $$,$(value $(name)))$(findstring $(newline),$(value $(name))),\
   $(error $(name) must be one line without a dollar sign)))
 
-.PHONY: help book test test-networks data bench bench-gpu serve clean venv
+.PHONY: help book test test-networks data bench gpu serve clean venv
 
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
@@ -37,7 +38,7 @@ help:
 	@echo "make test-networks   prove the functions for whole networks on those of torchvision and timm (twenty minutes)"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points; dataset=tiny-imagenet fetches that"
 	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"
-	@echo "make bench-gpu   on a machine with CUDA: measure the kernels, for book/records/kernels/gpu.json"
+	@echo "make gpu     on a machine with CUDA: test, tune and measure the kernels, and train, in so many minutes=12"
 	@echo "make serve   show the book at http://localhost:8000"
 	@echo "make clean   remove build/; finished runs stay in runs/"
 
@@ -69,9 +70,9 @@ bench: $(BIN)/ready
 	python -m bn.lab.chapters.kernels
 	python -m bn.lab.bench
 
-# Goes on where an earlier call ended; `make bench-gpu options="--quick"` measures fewer cases.
-bench-gpu: $(BIN)/ready
-	python -m bn.lab.chapters.kernels --scale gpu $(foreach word,$(value options),'$(subst ','\'',$(word))')
+# With the Python that has torch for CUDA: nothing is set up. `make gpu minutes=60 options="--skip training"`
+gpu:
+	$(call quoted,PYTHON) -m bn.lab.gpu --minutes $(call quoted,minutes) $(foreach word,$(value options),'$(subst ','\'',$(word))')
 
 serve: $(BIN)/ready
 	python -m http.server 8000 --bind 127.0.0.1 --directory $(call quoted,out)/html

@@ -263,7 +263,10 @@ def test_snakemakes_own_settings_have_their_types(project, options, more):
 
 
 REFUSED = [
-    ("sclae=smoke", "unknown setting 'sclae'; the settings are scale dataset seeds steps out options CORES PYTHON"),
+    (
+        "sclae=smoke",
+        "unknown setting 'sclae'; the settings are scale dataset seeds steps out minutes options CORES PYTHON",
+    ),
     ("cores=4", "unknown setting 'cores'; the settings are"),
     ("scale=smkoe", "scale must be one of 'smoke', 'cpu', 'gpu', 'paper', but it is 'smkoe'"),
     ("dataset=cifar", "dataset must be one of 'auto', 'digits', 'mnist', 'tiny-imagenet', 'imagenet', but it is 'cif"),
@@ -294,15 +297,21 @@ def test_a_wrong_setting_is_refused_in_one_sentence_and_nothing_runs(project, se
 
 
 def test_words_of_other_commands_are_no_shell_either(project):
-    for arguments in (("data", "dataset=mnist; touch EVIL"), ("bench-gpu", "options=--quick; touch EVIL `touch EVIL`")):
+    for arguments in (("data", "dataset=mnist; touch EVIL"), ("gpu", "options=--skip; touch EVIL `touch EVIL`")):
         done = make(project, "-n", *arguments)
-        (line,) = (line for line in done.stdout.splitlines() if line.startswith("python -m"))
+        (line,) = (line for line in done.stdout.splitlines() if " -m bn." in line)
         said = subprocess.run(
             ["sh", "-c", f"printf '%s\\n' {line}"], cwd=project, capture_output=True, text=True
         ).stdout
         assert "touch" in said
     assert make(project, "-n", "book", PYTHON="x; touch EVIL", seeds="$(shell touch EVIL)").returncode == 0
     assert not (project / "EVIL").exists()
+
+
+def test_a_gpu_is_visited_for_so_many_minutes_by_the_python_that_is_there(project):
+    """No environment is set up: on a machine that is lent there is no network."""
+    (line,) = make(project, "-n", "gpu", "minutes=9.5", "options=--skip tests", PYTHON="python3").stdout.splitlines()
+    assert line == "'python3' -m bn.lab.gpu --minutes '9.5' '--skip' 'tests'"
 
 
 def test_a_setting_of_the_environment_is_none(project):
@@ -389,7 +398,7 @@ def test_an_environment_that_cannot_run_is_to_be_made_again(tmp_path, fault):
         (folder / ".venv" / "bin" / "python").unlink()
         if fault == "a link to nowhere":
             (folder / ".venv" / "bin" / "python").symlink_to(tmp_path / "nowhere")
-    for command in ("book", "test", "test-networks", "data", "bench", "bench-gpu", "serve"):
+    for command in ("book", "test", "test-networks", "data", "bench", "serve"):
         done = make(folder, command)
         first, second, *others = done.stdout.splitlines()
         assert done.returncode == 2 and len(others) == 1 and others[0].startswith("make: ***")

@@ -7,41 +7,11 @@ import torch
 import triton
 import triton.language as tl
 
-from bn import kernels, launch, partials, tiles
+from bn import launch, partials, tiles
 from bn.functional import batch_norm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytestmark = pytest.mark.usefixtures("quick_interpreter")
-
-
-@triton.jit
-def _tickets(tickets, out, blocks, SPLITS, LAG):
-    """Write down what each program was given."""
-    phase, block, split = kernels._ticket(tickets, blocks, SPLITS, LAG)
-    row = out + tl.program_id(0) * 3
-    tl.store(row, phase)
-    tl.store(row + 1, block)
-    tl.store(row + 2, split)
-
-
-@pytest.mark.parametrize("blocks", [1, 2, 5])
-@pytest.mark.parametrize("splits", [1, 3])
-@pytest.mark.parametrize("lag", [0, 1, 2, 5])
-def test_no_program_can_wait_for_one_that_comes_later(blocks, splits, lag):
-    """All work is handed out once, and a slice is normalised only after all slices of its block were reduced."""
-    lag = min(lag, blocks)
-    programs = 2 * blocks * splits
-    out = torch.full((programs, 3), -1, dtype=torch.int32, device=DEVICE)
-    _tickets[(programs,)](torch.zeros(1, dtype=torch.int32, device=DEVICE), out, blocks, splits, lag)
-    given = [tuple(row) for row in out.tolist()]
-    if DEVICE == "cuda":  # programs need not run in the order of their numbers
-        given.sort(key=lambda row: (row[1] + lag * row[0], row[0]))
-    assert sorted(given) == [(p, b, s) for p in (0, 1) for b in range(blocks) for s in range(splits)]
-    for place, (phase, block, _) in enumerate(given):
-        if phase == 1:
-            assert {(0, block, s) for s in range(splits)} <= set(given[:place])
-            ahead = {b for p, b, _ in given[:place] if p == 0} - set(range(block + 1))
-            assert len(ahead) <= max(lag, 0)  # no more than LAG blocks lie between the two reads
 
 
 @triton.jit

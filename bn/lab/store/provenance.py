@@ -22,13 +22,15 @@ def source() -> dict:
     """Which version of this repository: its number, its commit, and whether files were changed, None where unknown.
 
     New files count where they may be code or rules. Where the files travel without git, to a machine that is lent, the
-    environment variable BN_COMMIT names the commit that they are of, unchanged.
+    environment variable BN_COMMIT names the commit that they are of, and BN_DIRTY says whether they were changed: 0 or
+    1, anything else is unknown.
     """
     unknown = {"version": bn.__version__, "commit": UNKNOWN, "dirty": None}
     folder = Path(bn.__file__).resolve().parents[1]
     if Path(_git(folder, "rev-parse", "--show-toplevel") or os.devnull).resolve() != folder:
         told = os.environ.get("BN_COMMIT", "")
-        return unknown | {"commit": told, "dirty": False} if re.fullmatch("[0-9a-f]{7,40}", told) else unknown
+        changed = {"0": False, "1": True}.get(os.environ.get("BN_DIRTY", ""))
+        return unknown | {"commit": told, "dirty": changed} if re.fullmatch("[0-9a-f]{7,40}", told) else unknown
     if _git(folder, "ls-files", "--error-unmatch", "--", "bn/__init__.py") is None:
         return unknown  # another repository, into whose folder these files were copied
     commit, changes = _git(folder, "rev-parse", "--short=10", "HEAD"), _git(folder, "status", "--porcelain", "-uno")

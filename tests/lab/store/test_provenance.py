@@ -36,6 +36,7 @@ def project(tmp_path, monkeypatch):
     (folder / "bn" / "__init__.py").write_text("first")
     monkeypatch.setattr(bn, "__file__", str(folder / "bn" / "__init__.py"))
     monkeypatch.delenv("BN_COMMIT", raising=False)
+    monkeypatch.delenv("BN_DIRTY", raising=False)
     return folder
 
 
@@ -109,9 +110,13 @@ def test_a_repository_whose_state_cannot_be_told_is_unknown_and_not_clean(projec
     assert provenance.source() == UNKNOWN
 
 
-def test_a_commit_travels_with_files_that_left_their_repository(project, monkeypatch):
+@pytest.mark.parametrize(("told", "dirty"), [("0", False), ("1", True), ("", None), ("no", None), (None, None)])
+def test_a_commit_travels_with_files_that_left_their_repository(project, monkeypatch, told, dirty):
+    """And whether they were changed; where nobody says so, it is unknown and not clean."""
     monkeypatch.setenv("BN_COMMIT", "5e94e3e1a2")
-    assert provenance.source() == {"version": bn.__version__, "commit": "5e94e3e1a2", "dirty": False}
+    if told is not None:
+        monkeypatch.setenv("BN_DIRTY", told)
+    assert provenance.source() == {"version": bn.__version__, "commit": "5e94e3e1a2", "dirty": dirty}
     monkeypatch.setenv("BN_COMMIT", "")
     assert provenance.source() == UNKNOWN
 

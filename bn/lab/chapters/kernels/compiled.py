@@ -133,12 +133,12 @@ def compiling() -> Iterator[list]:
     kept: list[tuple[dict, object]] = []
     if not torch.cuda.is_available():
         triton.runtime.driver.set_active(_Driver())
-        triton.knobs.runtime.interpret = True  # for the launch code, which else wants a GPU; kernels are made by now
-    launch.kernels = _Kernels(kernels, kept)
+    launch.kernels, usual = _Kernels(kernels, kept), triton.knobs.runtime.interpret
+    triton.knobs.runtime.interpret = True  # for the launch code, which wants tensors on a GPU; kernels are made by now
     try:
         yield kept
     finally:
-        launch.kernels = kernels
+        launch.kernels, triton.knobs.runtime.interpret = kernels, usual
 
 
 def compiled(case: Case) -> list[tuple[dict, object]]:
@@ -146,22 +146,22 @@ def compiled(case: Case) -> list[tuple[dict, object]]:
     with compiling() as kept:
         x = torch.empty(case.shape, dtype=DTYPES[case.dtype], device="meta")
         x = x.contiguous(memory_format=torch.channels_last) if case.layout == "NHWC" else x
-        _launch(x, residual=case.operation == "bn_add_relu", training=case.training)
+        _launch(x, relu=case.operation != "bn", residual=case.operation == "bn_add_relu", training=case.training)
     return kept
 
 
-def _launch(x: torch.Tensor, residual: bool, training: bool) -> None:
+def _launch(x: torch.Tensor, relu: bool, residual: bool, training: bool) -> None:
     """Launch the kernels that the operators would launch, with outputs and vectors of no values."""
     from bn import launch
 
     weight, bias, mean, rstd, running_mean, running_var = torch.empty(6, x.shape[1], device="meta")
     y, r = torch.empty_like(x), torch.empty_like(x) if residual else None
     if not training:
-        launch.inference(x, weight, bias, r, True, y, mean, rstd, None)
+        launch.inference(x, weight, bias, r, relu, y, mean, rstd, None)
         return
     bits = torch.empty(launch.bytes_of_bits(x), dtype=torch.uint8, device="meta") if residual else None
-    launch.training(x, running_mean, running_var, weight, bias, r, 0.1, 1e-5, True, y, mean, rstd, bits)
-    launch.backward(y, x, weight, bias, mean, rstd, bits, True, True, torch.empty_like(x), weight, bias, r)
+    launch.training(x, running_mean, running_var, weight, bias, r, 0.1, 1e-5, relu, y, mean, rstd, bits)
+    launch.backward(y, x, weight, bias, mean, rstd, bits, relu, True, torch.empty_like(x), weight, bias, r)
 
 
 # ---- Reading machine code ------------------------------------------------------------------------------------------

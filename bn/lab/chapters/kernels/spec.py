@@ -10,7 +10,7 @@ from bn.lab.train.specs import DigitSpec
 LOSS_STEPS = 50  # of the two loss curves, at most: enough to see whether they part
 NO_CUDA = (
     "scale '{scale}' measures on a GPU, but torch finds no CUDA device here: "
-    "choose scale 'cpu', or run `make bench-gpu` on a machine that has one"
+    "choose scale 'cpu', or run `make gpu` on a machine that has one"
 )
 
 

@@ -40,7 +40,7 @@ def status(record: dict | None, language: str) -> HTML:
             "measures everything and writes the record that would stand here."
         )
         not_run = Markup("<strong>{}</strong>").format(_("The GPU benchmark has not been run"))
-        command = Markup("<code>{}</code>").format("make bench-gpu")
+        command = Markup("<code>{}</code>").format("make gpu")
         return html.text(Markup(sentence).format(not_run=not_run, command=command), language)
     device, measured = isolated(record["provenance"]["devices"][0]), number(len(record["cases"]))
     sentence = _("The GPU benchmark, on {device}: {cases} of {planned} cases.")

@@ -1,4 +1,4 @@
-"""What the compiler says of the kernels, for an H100 or H200 and without one: compiled again, and against the record."""
+"""What the compiler says of the kernels for an H100 or H200: compiled again, and held against the record."""
 
 import sys
 from importlib.metadata import version

@@ -249,7 +249,7 @@ def test_a_part_takes_the_place_of_none_that_judges_more(synthetic, book):
 @ON_CPU
 def test_without_cuda_a_gpu_is_refused_in_one_sentence(fresh_runs):
     for call in (lambda: Kernels(scale="gpu", dataset="digits"), lambda: run(Work("gpu"))):
-        with pytest.raises(ParameterError, match=r"^scale 'gpu' measures on a GPU.*make bench-gpu"):
+        with pytest.raises(ParameterError, match=r"^scale 'gpu' measures on a GPU.*make gpu"):
             call()
     assert not fresh_runs.exists()
 

@@ -27,7 +27,7 @@ def test_the_figures_show_the_record(synthetic, language):
     assert tables.times(record, language).data.count("<tr>") == 1 + len(record["cases"])
     assert tables.steps(record, language).data.count("<tr>") == 1 + 4
     assert tables.floors(language).data.count("<tr>") == 1 + 4
-    assert "make bench-gpu" in tables.status(None, language).data
+    assert "make gpu" in tables.status(None, language).data
 
 
 def test_a_target_whose_rule_changed_is_marked(synthetic):
