@@ -41,15 +41,10 @@ class Verdict:
 def judge(claim_id: str, record: dict | None) -> Verdict:
     """Hold one claim against a record (None: not run).
 
-    <<<<<<< HEAD
-        Exact claims must hold for every seed; a target is judged by both ends of its interval, others by the estimate. A
-        claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Raises
-        ClaimsError where a rule judges what the record does not hold.
-    =======
-        A claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Nor does one
-        that lacks a run of a network that the claim is about. Raises ClaimsError where a rule judges what the record does
-        not hold.
-    >>>>>>> training
+    Exact claims must hold for every seed; a target is judged by both ends of its interval, others by the estimate. A
+    claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Nor does one
+    that lacks a run of a network that the claim is about. Raises ClaimsError where a rule judges what the record does
+    not hold.
     """
     claim = claims.ledger()[claim_id]
     if record is None or not claim.rule or record["scale"] != (claim.scale or record["scale"]):
