@@ -34,6 +34,19 @@ def by_torch(x, running_mean, running_var, weight, bias, training, momentum, eps
     return torch.relu(y) if activation == "relu" else y
 
 
+def by_torchs_kernel(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
+    """`by_torch` where the operands are ordinary (`bn.operands.are_ordinary`): the kernel, without what leads to it."""
+    if training and _is_summed_one_by_one(x):
+        y = _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, eps)
+    elif x.is_cpu:
+        y = torch.native_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+    else:  # there torch chooses among kernels
+        y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    if residual is not None:
+        y = y + residual
+    return torch.relu(y) if activation == "relu" else y
+
+
 def _can_look(x):
     """Tell whether Python may decide on values; `is_compiling` stands first, so that the compiler sees no other."""
     return not (
@@ -47,10 +60,10 @@ def _can_look(x):
 
 def _is_summed_one_by_one(x):
     """Tell whether torch sums in float32 and row by row; elsewhere it sums in float64, or pairs of partial sums."""
-    if (x.dtype, x.layout, x.device.type) != (torch.float32, torch.strided, "cpu"):
+    if x.dtype is not torch.float32 or not x.is_cpu or x.layout is not torch.strided:
         return False
     if x.is_contiguous():  # torch asks this first too
-        return 0 < x.numel() == x.shape[0] * x.shape[1]
+        return 0 < x.numel() == (x.shape[0] * x.shape[1])
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return layout is not None and x.is_contiguous(memory_format=layout)
 
@@ -66,7 +79,8 @@ def _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, ep
     y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
     m = x.numel() // x.shape[1]
     ratio, near = mean * rstd, min(max(FAR, FEW / m), 2**23 / m)
-    if torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
+    # No value is larger than the root of the sum of all squares, which is had in half the time.
+    if ratio.dot(ratio).item() <= near * near or torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
         return y
     del y  # its memory is needed
     far = ratio.abs() > near  # not where it is no number: that stays in its channel
