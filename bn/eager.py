@@ -63,7 +63,7 @@ def _is_summed_one_by_one(x):
     if x.dtype is not torch.float32 or not x.is_cpu or x.layout is not torch.strided:
         return False
     if x.is_contiguous():  # torch asks this first too
-        return 0 < x.numel() == (x.shape[0] * x.shape[1])
+        return 0 < x.numel() == x.shape[0] * x.shape[1]
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return layout is not None and x.is_contiguous(memory_format=layout)
 

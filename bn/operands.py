@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 PLAIN = {torch.Tensor, torch.nn.Parameter}
+# By the type of the input, those that a vector may have: the same, or that of the statistics, float32 or better.
+OF_VECTORS = {dtype: (dtype, torch.float64 if dtype == torch.float64 else torch.float32) for dtype in DTYPES}
 
 
 # ---- At a glance -----------------------------------------------------------------------------------------------------
@@ -56,12 +58,12 @@ def fit(x, vectors, like=None):
 
     `vectors`, each (C,) or None, have the type of x or float32; `like`, or None, is as x.
     """
-    if type(x) not in PLAIN or x.layout is not torch.strided:
+    if type(x) not in PLAIN or not torch._C._has_storage(x):  # as sparse tensors, and those of torch's older vmap
         return False
     shape, dtype, on_cpu = x.shape, x.dtype, x.is_cpu
-    if dtype not in DTYPES or len(shape) < 2 or not x.numel():
+    channels, dtypes = shape[1:2], OF_VECTORS.get(dtype)
+    if dtypes is None or not channels or not x.numel():
         return False
-    channels, dtypes = shape[1:2], (dtype, statistics(x))
     for vector in vectors:
         if vector is None:
             continue
@@ -69,13 +71,13 @@ def fit(x, vectors, like=None):
             return False
         if vector.is_cpu is not on_cpu:
             return False
-    if like is not None and (type(like) not in PLAIN or like.shape != shape or like.dtype is not dtype):
+    if like is not None and not (type(like) in PLAIN and torch._C._has_storage(like)):
         return False
-    return on_cpu and (like is None or like.is_cpu) or _same_device(x, *vectors, like)  # the quicker question first
-
-
-def _same_device(x, *others):
-    return all(other is None or other.device == x.device for other in others)
+    if like is not None and (like.shape != shape or like.dtype is not dtype):
+        return False
+    if on_cpu:  # the quicker question
+        return like is None or like.is_cpu
+    return all(other is None or other.device == x.device for other in (*vectors, like))
 
 
 def _may_be_written(first, second, vectors, tensors):
@@ -143,7 +145,7 @@ def check_vector(name, vector, x, dtypes=None):
 
 def check_kind(name, vector, x, dtypes=None):
     """The dtype and device of a vector that goes with x."""
-    dtypes = dtypes or (x.dtype, statistics(x))
+    dtypes = dtypes or OF_VECTORS[x.dtype]
     if vector.dtype not in dtypes:
         raise RuntimeError(f"{name} must have dtype {_listed(dtypes)}, but it has {vector.dtype}")
     if vector.device != x.device:
@@ -161,7 +163,7 @@ def check_like(name, tensor, x):
 
 def statistics(x):
     """The dtype of mean and 1/sigma: float32 or better."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    return OF_VECTORS[x.dtype][1]
 
 
 def _listed(dtypes):

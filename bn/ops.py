@@ -249,7 +249,7 @@ backward.register_autograd(_second, setup_context=_save_for_second)
 
 
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    """`bn.functional.batch_norm_act` by the kernels, the arguments checked there: by the operators, where it must be."""
+    """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there. By the operators, if need be."""
     if operands.are_ordinary(x, running_mean, running_var, weight, bias, residual, training):
         return by_kernels(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual)
     if torch.compiler.is_compiling():
@@ -261,13 +261,13 @@ def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentu
     if differentiated and not torch.compiler.is_compiling():
         _check_kept(input=x, weight=weight, bias=bias)
     keep_bits = relu and residual is not None and differentiated
-    return _BatchNormAct.apply(
-        x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits, False
-    )
+    return _ByOperators.apply(
+        x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
+    )[0]
 
 
 def by_kernels(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    """`batch_norm_act` past the operators: of operands that are ordinary, as `bn.operands.are_ordinary` has found."""
+    """`batch_norm_act` past the operators, of operands that `bn.operands.are_ordinary` has found to be so."""
     x = launch.dense(x)
     relu, differentiated = activation == "relu", _is_differentiated(x, residual, weight, bias)
     keep_bits = relu and residual is not None and differentiated
@@ -275,7 +275,7 @@ def by_kernels(x, running_mean, running_var, weight, bias, training, momentum, e
     if not differentiated:
         return _forward(*arguments)[0]
     _check_kept(input=x, weight=weight, bias=bias)
-    return _BatchNormAct.apply(*arguments, True)
+    return _ByKernels.apply(*arguments)
 
 
 def _is_differentiated(*tensors):
@@ -302,35 +302,47 @@ def _forward(x, residual, weight, bias, running_mean, running_var, training, mom
     return outputs
 
 
-class _BatchNormAct(torch.autograd.Function):
+def _backward(ctx, dy, *_):
+    dy, tangent = forward_ad.unpack_dual(dy)
+    gradients = _gradients_of(ctx, dy)
+    if tangent is None:
+        return gradients
+    pairs = zip(gradients, _gradients_of(ctx, tangent), strict=True)  # linear in dy: its own derivative
+    return tuple(None if gradient is None else forward_ad.make_dual(gradient, moved) for gradient, moved in pairs)
+
+
+class _ByKernels(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx, x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits, ordinary
-    ):
-        if ordinary:
-            y, mean, rstd, bits = _forward(
-                x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
-            )
-        elif training:
-            y, mean, rstd, bits = torch.ops.bn.training(
-                x, running_mean, running_var, weight, bias, residual, momentum, eps, relu
-            )
-        else:
-            y, mean, rstd, bits = torch.ops.bn.inference(
-                x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits
-            )
-        ctx.save_for_backward(x, weight, bias, mean, rstd, bits if keep_bits else None)
+    def forward(ctx, x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
+        y, mean, rstd, bits = _forward(
+            x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
+        )
+        ctx.save_for_backward(x, weight, bias, mean, rstd, bits)
         ctx.training, ctx.eps, ctx.relu = training, eps, relu
         return y
 
+    backward = staticmethod(_backward)
+
+
+class _ByOperators(torch.autograd.Function):
+    """The same for compilers, which follow what is saved better where it is an output."""
+
     @staticmethod
-    def backward(ctx, dy):
-        dy, tangent = forward_ad.unpack_dual(dy)
-        gradients = _gradients_of(ctx, dy)
-        if tangent is None:
-            return gradients
-        pairs = zip(gradients, _gradients_of(ctx, tangent), strict=True)  # linear in dy: its own derivative
-        return tuple(None if gradient is None else forward_ad.make_dual(gradient, moved) for gradient, moved in pairs)
+    def forward(x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
+        if training:
+            return torch.ops.bn.training(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu)
+        return torch.ops.bn.inference(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, _, weight, bias, _, _, ctx.training, _, ctx.eps, ctx.relu, keep_bits = inputs
+        _, mean, rstd, bits = output
+        ctx.mark_non_differentiable(mean, rstd, bits)
+        if not (keep_bits or torch.compiler.is_compiling()):  # a graph may have bits later, where a ReLU joins it
+            bits = None
+        ctx.save_for_backward(x, weight, bias, mean, rstd, bits)
+
+    backward = staticmethod(_backward)
 
 
 def _gradients_of(ctx, dy):
@@ -346,7 +358,7 @@ def _gradients_of(ctx, dy):
         )
     dweight = dweight.to(weight.dtype) if for_weight else None
     dbias = dbias.to(bias.dtype) if for_bias else None
-    return dx, (dz if own else dy) if for_residual else None, dweight, dbias, *[None] * 8
+    return dx, (dz if own else dy) if for_residual else None, dweight, dbias, *[None] * 7
 
 
 def _is_last_derivative(dy, x, weight, bias, mean, rstd, bits, relu):
@@ -354,7 +366,9 @@ def _is_last_derivative(dy, x, weight, bias, mean, rstd, bits, relu):
 
     Hooks may have put other tensors in its place.
     """
-    if torch.is_grad_enabled() or operands.is_watched() or not operands.fit(x, (mean, rstd, weight, bias), dy):
+    if torch.is_grad_enabled() or operands.is_watched() or dy._is_zerotensor():
+        return False
+    if not operands.fit(x, (mean, rstd, weight, bias), dy):
         return False
     if bits is not None:
         _check_bits(bits, x, relu)
