@@ -78,9 +78,12 @@ def _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, ep
     variance = None if running_var is None else running_var.clone()
     y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
     m = x.numel() // x.shape[1]
-    ratio, near = mean * rstd, min(max(FAR, FEW / m), 2**23 / m)
-    # No value is larger than the root of the sum of all squares, which is had in half the time.
-    if ratio.dot(ratio).item() <= near * near or torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
+    near = min(max(FAR, FEW / m), 2**23 / m)
+    # No ratio is larger than the product of both norms, by Cauchy and Schwarz: half the time, and most often enough.
+    if mean.dot(mean).item() * rstd.dot(rstd).item() <= near * near:
+        return y
+    ratio = mean * rstd
+    if torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
         return y
     del y  # its memory is needed
     far = ratio.abs() > near  # not where it is no number: that stays in its channel

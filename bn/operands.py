@@ -145,7 +145,7 @@ def check_vector(name, vector, x, dtypes=None):
 
 def check_kind(name, vector, x, dtypes=None):
     """The dtype and device of a vector that goes with x."""
-    dtypes = dtypes or OF_VECTORS[x.dtype]
+    dtypes = dtypes or (x.dtype, statistics(x))
     if vector.dtype not in dtypes:
         raise RuntimeError(f"{name} must have dtype {_listed(dtypes)}, but it has {vector.dtype}")
     if vector.device != x.device:
@@ -163,7 +163,7 @@ def check_like(name, tensor, x):
 
 def statistics(x):
     """The dtype of mean and 1/sigma: float32 or better."""
-    return OF_VECTORS[x.dtype][1]
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _listed(dtypes):
