@@ -34,6 +34,19 @@ def by_torch(x, running_mean, running_var, weight, bias, training, momentum, eps
     return torch.relu(y) if activation == "relu" else y
 
 
+def by_torchs_kernel(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
+    """`by_torch` where the operands are ordinary (`bn.operands.are_ordinary`): the kernel, without what leads to it."""
+    if training and _is_summed_one_by_one(x):
+        y = _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, eps)
+    elif x.is_cpu:
+        y = torch.native_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+    else:  # there torch chooses among kernels
+        y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    if residual is not None:
+        y = y + residual
+    return torch.relu(y) if activation == "relu" else y
+
+
 def _can_look(x):
     """Tell whether Python may decide on values; `is_compiling` stands first, so that the compiler sees no other."""
     return not (
@@ -47,7 +60,7 @@ def _can_look(x):
 
 def _is_summed_one_by_one(x):
     """Tell whether torch sums in float32 and row by row; elsewhere it sums in float64, or pairs of partial sums."""
-    if (x.dtype, x.layout, x.device.type) != (torch.float32, torch.strided, "cpu"):
+    if x.dtype is not torch.float32 or not x.is_cpu or x.layout is not torch.strided:
         return False
     if x.is_contiguous():  # torch asks this first too
         return 0 < x.numel() == x.shape[0] * x.shape[1]
@@ -65,7 +78,11 @@ def _from_near_the_mean(x, running_mean, running_var, weight, bias, momentum, ep
     variance = None if running_var is None else running_var.clone()
     y, mean, rstd = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
     m = x.numel() // x.shape[1]
-    ratio, near = mean * rstd, min(max(FAR, FEW / m), 2**23 / m)
+    near = min(max(FAR, FEW / m), 2**23 / m)
+    # No ratio is larger than the product of both norms, by Cauchy and Schwarz: half the time, and most often enough.
+    if mean.dot(mean).item() * rstd.dot(rstd).item() <= near * near:
+        return y
+    ratio = mean * rstd
     if torch.linalg.vector_norm(ratio, torch.inf).item() <= near:
         return y
     del y  # its memory is needed

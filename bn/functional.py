@@ -12,9 +12,12 @@ BACKENDS = ("auto", "torch", "triton", "reference")
 ACTIVATIONS = (None, "relu")
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 TRITON_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Below this many elements a launch from Python costs more than the passes over memory that the kernels save:
-# 2**21 bfloat16 values are read in 1 microsecond by an H200, a launch takes tens. Derived, not yet measured.
-LAUNCH_BOUND = 2**21
+# Below this many values torch's own kernels are done before Python has called ours. Forward and backward of BN + ReLU,
+# torch passes 13 times over memory, in bfloat16 26 bytes a value, at the 3 TB/s that an H100 copies. Python takes for
+# ours about what it takes for torch's (`python -m bn.lab.bench --only overhead`: 1.1 times), some 30 microseconds, and
+# two launches of Triton's 20 more, which is an estimate: 50e-6 * 3e12 / 26 = 5.8e6 values, 2**22.5.
+# On a GPU `--only launches` measures it.
+LAUNCH_BOUND = 2**22
 
 
 def batch_norm(
@@ -95,14 +98,18 @@ def batch_norm_act(
     Source: Ioffe and Szegedy (2015), arXiv 1502.03167, Algorithms 1 and 2, sections 3.1 and 3.2.
     """
     _check_settings(training, momentum, eps, activation)
-    _check(input, running_mean, running_var, weight, bias, training, residual)
+    ordinary = operands.are_ordinary(input, running_mean, running_var, weight, bias, residual, training)
+    if not ordinary:
+        _check(input, running_mean, running_var, weight, bias, training, residual)
     chosen = _choose(backend, input, weight, bias, residual)
     arguments = (input, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual)
     if chosen == "triton":
         from bn import ops  # Triton is not on every platform, and its import takes a second
 
-        return ops.batch_norm_act(*arguments)
-    if training and running_mean is not None and _is_in_memory(input):
+        return ops.by_kernels(*arguments) if ordinary else ops.batch_norm_act(*arguments)
+    if ordinary and chosen == "torch" and input.dtype in (torch.float32, torch.float64):
+        return eager.by_torchs_kernel(*arguments)
+    if training and running_mean is not None and not ordinary and _is_in_memory(input):
         written = {"running_mean": running_mean, "running_var": running_var}
         operands.check_apart(written, {"the input": input, "weight": weight, "bias": bias, "residual": residual})
     return _by_algorithm_1(*arguments) if chosen == "reference" else _by_torch(*arguments)
@@ -114,13 +121,12 @@ def batch_norm_act(
 def _choose(backend, x, *others):
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, but it is {backend!r}")
-    if x.numel() == 0 or (backend == "auto" and x.layout != torch.strided):
+    if x.numel() == 0 or (backend == "auto" and not _suits(x)):
         return "torch"
     if backend in ("auto", "triton") and _is_transformed(x, *others):
         return "torch"
     if backend == "auto":
-        suits = x.is_cuda and x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
-        return "triton" if suits else "torch"
+        return "triton"
     if backend != "torch" and x.layout != torch.strided:
         raise NotImplementedError(f"backend={backend!r} needs an input of layout torch.strided, but it is {x.layout}")
     if backend == "triton":
@@ -128,16 +134,22 @@ def _choose(backend, x, *others):
     return backend
 
 
+def _suits(x):
+    """Whether the kernels take this input, and win what their launch costs."""
+    if not x.is_cuda or x.layout is not torch.strided:
+        return False
+    return x.dtype in TRITON_DTYPES and x.numel() >= LAUNCH_BOUND and HAS_TRITON
+
+
 def _is_transformed(*tensors):
     """Whether vmap, torch.func or forward-mode differentiation is at work: they cannot look into a kernel."""
-    return torch._C._are_functorch_transforms_active() or any(map(_has_tangent, tensors))
+    # Where no level of forward mode is open, nothing has a tangent; to ask torch for each takes longer.
+    level = forward_ad._current_level
+    return torch._C._are_functorch_transforms_active() or (level >= 0 and any(map(_has_tangent, tensors)))
 
 
 def _has_tangent(tensor):
-    # Where no level of forward mode is open, nothing has one; to ask torch for the tensor's takes longer.
-    if tensor is None or getattr(forward_ad, "_current_level", 0) < 0:
-        return False
-    return forward_ad.unpack_dual(tensor).tangent is not None
+    return tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _check_triton(x):
@@ -210,9 +222,10 @@ def _check_settings(training, momentum, eps, activation):
         raise ValueError(f"activation must be None or 'relu', but it is {activation!r}")
     if not isinstance(training, bool):
         raise TypeError(f"training must be True or False, but it is {training!r}")
-    for name, number in (("momentum", momentum), ("eps", eps)):
-        if number is None or isinstance(number, str):
-            raise TypeError(f"{name} must be a number, but it is {number!r}")
+    if type(momentum) is not float or type(eps) is not float:
+        for name, number in (("momentum", momentum), ("eps", eps)):
+            if number is None or isinstance(number, str):
+                raise TypeError(f"{name} must be a number, but it is {number!r}")
     if not (eps > 0 or (eps == 0 and not training)):
         raise ValueError(f"eps must be positive{'' if training else ' or 0'}, but it is {eps}")
 

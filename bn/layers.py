@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.fx import _symbolic_trace
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bn.functional import ACTIVATIONS, batch_norm_act
@@ -35,7 +36,7 @@ class Layer:
 
     def __call__(self, *args, **kwargs):
         """Be one node of the graph where torch.fx traces, as torch's own layers are by the name of their module."""
-        for value in (*args, *kwargs.values()):
+        for value in (*args, *kwargs.values()) if kwargs else args:
             if isinstance(value, fx.Proxy):  # here and not in forward, or hooks would be traced and run again later
                 return value.tracer.call_module(self, self._node(value.tracer), args, kwargs)
         return super().__call__(*args, **kwargs)
@@ -47,31 +48,55 @@ class Layer:
     def forward(self, input, residual: Tensor | None = None):
         """Return g(normalized `input` + `residual`); see `BatchNorm1d`."""
         self._check_input_dim(input)
-        follow = self.training and self.track_running_stats
-        known = follow or not self.training  # in training the running statistics are there to be updated only
-        mean, var = self.running_mean if known else None, self.running_var if known else None
-        training = self.training or (self.running_mean is None and self.running_var is None)
-        momentum = self._weight_of_the_newest() if follow else 0.0
         if torch.jit.is_scripting():
-            y = self._in_torchscript(input, mean, var, training, momentum, residual)
+            y = self._in_torchscript(input, residual)
         else:
-            if follow and torch._C._are_functorch_transforms_active() and self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(0)  # what torch.func refuses to count, before the statistics move
+            weight, bias, mean, var, count = self._state()
+            training, momentum = self.training, 0.0
+            follow = training and self.track_running_stats
+            if follow:
+                momentum = self._weight_of_the_newest() if self.momentum is None else self.momentum
+                if torch._C._are_functorch_transforms_active() and count is not None:
+                    count.add_(0)  # what torch.func refuses to count, before the statistics move
+            elif training:
+                mean = var = None  # in training the running statistics are there to be updated only
+            else:
+                training = mean is None and var is None
             y = batch_norm_act(
                 input,
                 mean,
                 var,
-                self.weight,
-                self.bias,
+                weight,
+                bias,
                 training,
                 momentum,
                 self.eps,
                 activation=self.activation,
                 residual=residual,
             )
-        if follow and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)  # after the call, so that an input that is refused is not counted
+            if follow and count is not None:
+                count.add_(1)  # after the call, so that an input that is refused is not counted
         return y
+
+    def _state(self):
+        """Parameters and buffers: weight, bias, running_mean, running_var and num_batches_tracked.
+
+        As attributes each takes a microsecond, for nn.Module looks for it in several places; a small mini-batch is
+        normalized in ten. What was pruned or parametrized is an attribute only, as is everything for torch.fx.
+        """
+        if not _symbolic_trace._is_fx_tracing_flag:
+            parameters, buffers = self._parameters, self._buffers
+            try:
+                return (
+                    parameters["weight"],
+                    parameters["bias"],
+                    buffers["running_mean"],
+                    buffers["running_var"],
+                    buffers["num_batches_tracked"],
+                )
+            except KeyError:
+                pass
+        return self.weight, self.bias, self.running_mean, self.running_var, self.num_batches_tracked
 
     def _weight_of_the_newest(self):
         """`momentum`; where it is None, 1/n for the n-th mini-batch, which makes a plain average."""
@@ -79,25 +104,24 @@ class Layer:
             return self.momentum
         return 0.0 if self.num_batches_tracked is None else 1 / float(self.num_batches_tracked + 1)
 
-    def _in_torchscript(
-        self,
-        x,
-        mean: Tensor | None,
-        var: Tensor | None,
-        training: bool,
-        momentum: float,
-        residual: Tensor | None,
-    ):
+    def _in_torchscript(self, x, residual: Tensor | None):
         """Torch's own function, with its refusals, because `bn.functional` chooses a backend in Python.
 
-        `x` and `residual` (N, C) or (N, C, *), `mean` and `var` (C,). Gives y, of the shape and type of `x`.
+        `x` and `residual` (N, C) or (N, C, *). Gives y, of the shape and type of `x`.
         """
         if self.activation is not None:  # noqa: SIM102, because only so None is known before the rest is compiled
             if self.activation != "relu":
                 raise ValueError(f"activation must be None or 'relu', but it is '{self.activation}'")
         if residual is not None and (residual.shape != x.shape or residual.dtype != x.dtype):
             raise RuntimeError("residual must have the shape and the type of the input")
+        follow = self.training and self.track_running_stats
+        known = follow or not self.training
+        mean, var = self.running_mean if known else None, self.running_var if known else None
+        training = self.training or (self.running_mean is None and self.running_var is None)
+        momentum = self._weight_of_the_newest() if follow else 0.0
         y = F.batch_norm(x, mean, var, self.weight, self.bias, training, momentum, self.eps)
+        if follow and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         if residual is not None:
             y = y + residual
         return y if self.activation is None else torch.relu(y)

@@ -3,11 +3,110 @@
 Each check raises before anything changes, and its sentence says which argument, what it is and what is allowed.
 Strides are free: what a kernel cannot read in place is copied (`bn.launch`). The one thing that strides may not do is
 let two values share memory that is written to.
+
+All of them take longer than the normalization of a small mini-batch does. So a call asks first, at a glance, whether
+its operands are those of nearly every call, and checks one by one only where they are not.
 """
 
 import torch
+from torch.autograd import forward_ad
+from torch.fx import _symbolic_trace
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+PLAIN = {torch.Tensor, torch.nn.Parameter}
+# By the type of the input, those that a vector may have: the same, or that of the statistics, float32 or better.
+OF_VECTORS = {dtype: (dtype, torch.float64 if dtype == torch.float64 else torch.float32) for dtype in DTYPES}
+
+
+# ---- At a glance -----------------------------------------------------------------------------------------------------
+
+
+def are_ordinary(x, running_mean, running_var, weight, bias, residual, training):
+    """Tell at a glance that operands pass all checks of a call, and that nobody watches it. False says nothing."""
+    if is_watched() or not fit(x, (running_mean, running_var, weight, bias), residual):
+        return False
+    if training and x.numel() == x.shape[1]:
+        return False
+    if running_mean is None or running_var is None:
+        return training and running_mean is running_var
+    if running_mean.requires_grad or running_var.requires_grad:
+        return False
+    return not training or _may_be_written(running_mean, running_var, (weight, bias), (x, residual))
+
+
+def is_watched():
+    """Tell whether others follow what a call does, or change it: then each of its steps must be one of torch's.
+
+    torch.compile and torch.export (asked first, so that the compiler sees nothing else of this), torch.jit.trace,
+    torch.fx, vmap and the rest of torch.func, modes, of dispatch (a fake tensor's, a count of FLOPs) or of functions,
+    and forward-mode differentiation.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or _symbolic_trace._is_fx_tracing_flag
+        or torch._C._are_functorch_transforms_active()
+        or is_in_torch_dispatch_mode()
+        or torch._C._len_torch_function_stack() > 0
+        or forward_ad._current_level >= 0
+    )
+
+
+def fit(x, vectors, like=None):
+    """Tell at a glance that operands are plain tensors with values, of shapes, types and devices that go together.
+
+    `vectors`, each (C,) or None, have the type of x or float32; `like`, or None, is as x.
+    """
+    if type(x) not in PLAIN or not torch._C._has_storage(x):  # as sparse tensors, and those of torch's older vmap
+        return False
+    shape, dtype, on_cpu = x.shape, x.dtype, x.is_cpu
+    channels, dtypes = shape[1:2], OF_VECTORS.get(dtype)
+    if dtypes is None or not channels or not x.numel():
+        return False
+    for vector in vectors:
+        if vector is None:
+            continue
+        if type(vector) not in PLAIN or vector.shape != channels or vector.dtype not in dtypes:
+            return False
+        if vector.is_cpu is not on_cpu:
+            return False
+    if like is not None and not (type(like) in PLAIN and torch._C._has_storage(like)):
+        return False
+    if like is not None and (like.shape != shape or like.dtype is not dtype):
+        return False
+    if on_cpu:  # the quicker question
+        return like is None or like.is_cpu
+    return all(other is None or other.device == x.device for other in (*vectors, like))
+
+
+def _may_be_written(first, second, vectors, tensors):
+    """Tell at a glance that two vectors lie without gaps, apart from each other and from those that are read.
+
+    Of operands that fit. `vectors` and `tensors`, of any strides, may be None.
+    """
+    if first.is_neg() or second.is_neg() or not (first.is_contiguous() and second.is_contiguous()):
+        return False
+    size = first.numel() * (8 if first.dtype is torch.float64 else 4)  # bytes: no vector takes more
+    a, b = first.data_ptr(), second.data_ptr()
+    if -size < a - b < size:
+        return False
+    for vector in vectors:
+        if vector is not None:
+            start = vector.data_ptr()
+            if -size < start - a < size or -size < start - b < size or not vector.is_contiguous():
+                return False
+    for tensor in tensors:
+        if tensor is not None:  # whatever its strides, it is somewhere in its storage
+            storage = tensor.untyped_storage()
+            start = storage.data_ptr()
+            end = start + storage.nbytes()
+            if start - size < a < end or start - size < b < end:
+                return False
+    return True
+
+
+# ---- One by one ------------------------------------------------------------------------------------------------------
 
 
 def check_input(name, x):

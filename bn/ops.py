@@ -2,6 +2,8 @@
 
 Three operators, `bn::training`, `bn::inference` and `bn::backward`, and an autograd function around them:
 operators that change their arguments, as training changes the running statistics, get no formula of their own.
+Where nobody looks (`bn.operands.is_watched`), the autograd function calls what is in the operators by itself: torch's
+way to an operator that is written in Python takes longer than everything else.
 
 The operators take operands of any strides, views, expanded tensors and those with the negative bit: what the kernels
 cannot read in place is copied, and a running statistic is written back from its copy. Shapes, types and devices are
@@ -36,25 +38,14 @@ def training(
     if running_mean is not None:
         written = {"running_mean": running_mean, "running_var": running_var}
         operands.check_apart(written, {"the input": x, "weight": weight, "bias": bias, "residual": residual})
-    x = launch.dense(x.resolve_neg())
-    y, mean, rstd, bits = outputs = _outputs(x, relu and residual is not None)
-    if x.numel() == 0:
-        mean.zero_()
-        rstd.fill_(eps**-0.5)
-        return outputs
-    running = launch.packed(running_mean), launch.packed(running_var)
-    rows = (*running, launch.packed(weight), launch.packed(bias), launch.like(residual, x))
-    launch.training(x, *rows, momentum, eps, relu, y, mean, rstd, _bits(bits))
-    for statistic, copy in zip((running_mean, running_var), running, strict=True):
-        if copy is not statistic:
-            statistic.copy_(copy)
-    return outputs
+    outputs = _train(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu)
+    return _as_tensors(*outputs, torch.uint8)
 
 
 @training.register_fake
 def _(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu):
     _check_forward(x, running_mean, running_var, weight, bias, residual, training=True)
-    return _outputs(launch.dense(x), relu and residual is not None)
+    return _as_tensors(*_outputs(launch.dense(x), relu and residual is not None), torch.uint8)
 
 
 # For an operator that writes to a tensor with the negative bit, torch's own way of clearing the bit fails.
@@ -76,20 +67,14 @@ def inference(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Algorithm 2, line 11: as `training`, with the statistics given."""
     _check_forward(x, running_mean, running_var, weight, bias, residual, training=False)
-    x = launch.dense(x.resolve_neg())
-    y, mean, rstd, bits = outputs = _outputs(x, keep_bits)
-    mean.copy_(running_mean)
-    rstd.copy_(running_var).add_(eps).rsqrt_()
-    if x.numel():
-        rows = launch.packed(weight), launch.packed(bias), launch.like(residual, x)
-        launch.inference(x, *rows, relu, y, mean, rstd, _bits(bits))
-    return outputs
+    outputs = _infer(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits)
+    return _as_tensors(*outputs, torch.uint8)
 
 
 @inference.register_fake
 def _(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits):
     _check_forward(x, running_mean, running_var, weight, bias, residual, training=False)
-    return _outputs(launch.dense(x), keep_bits)
+    return _as_tensors(*_outputs(launch.dense(x), keep_bits), torch.uint8)
 
 
 @torch.library.custom_op("bn::backward", mutates_args=())
@@ -108,21 +93,14 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of section 3: dx, dweight and dbias (C,), and dz, the residual's (empty if not asked for)."""
     _check_backward(dy, x, weight, bias, mean, rstd, bits, relu)
-    x = launch.dense(x.resolve_neg())
-    dx, dweight, dbias, dz = outputs = _gradients(x, mean, residual)
-    if x.numel() == 0:
-        dweight.zero_()
-        dbias.zero_()
-        return outputs
-    rows = [launch.packed(vector) for vector in (weight, bias, mean, rstd, _bits(bits))]
-    launch.backward(launch.like(dy, x), x, *rows, relu, training, dx, dweight, dbias, dz if residual else None)
-    return outputs
+    bits = bits if bits.numel() else None
+    return _as_tensors(*_differentiate(dy, x, weight, bias, mean, rstd, bits, relu, training, residual), x.dtype)
 
 
 @backward.register_fake
 def _(dy, x, weight, bias, mean, rstd, bits, eps, relu, training, residual):
     _check_backward(dy, x, weight, bias, mean, rstd, bits, relu)
-    return _gradients(launch.dense(x), mean, residual)
+    return _as_tensors(*_gradients(launch.dense(x), mean, residual), x.dtype)
 
 
 def _check_forward(x, running_mean, running_var, weight, bias, residual, training):
@@ -143,6 +121,10 @@ def _check_backward(dy, x, weight, bias, mean, rstd, bits, relu):
     operands.check_like("dy", dy, x)
     for name, vector in {"mean": mean, "rstd": rstd}.items():
         operands.check_vector(name, vector, x, (operands.statistics(x),))
+    _check_bits(bits, x, relu)
+
+
+def _check_bits(bits, x, relu):
     operands.check_kind("bits", bits, x, (torch.uint8,))
     needed = _bytes_of_bits(x) if relu else 0
     if bits.dim() != 1 or (bits.numel() != 0 and bits.numel() != needed):
@@ -155,21 +137,67 @@ def _bytes_of_bits(x):
     return launch.bytes_of_bits(launch.dense(x))
 
 
+def _as_tensors(first, second, third, last, dtype):
+    """Results as an operator must give them: where there is no last one, it is empty."""
+    return first, second, third, first.new_empty(0, dtype=dtype) if last is None else last
+
+
+# ---- What the operators do, without checks ---------------------------------------------------------------------------
+
+
+def _train(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu):
+    """Algorithm 1 by the kernels: y, mean, rstd, and the bits or None."""
+    x = launch.dense(x.resolve_neg())
+    y, mean, rstd, bits = outputs = _outputs(x, relu and residual is not None)
+    if x.numel() == 0:
+        mean.zero_()
+        rstd.fill_(eps**-0.5)
+        return outputs
+    running = launch.packed(running_mean), launch.packed(running_var)
+    rows = (*running, launch.packed(weight), launch.packed(bias), launch.like(residual, x))
+    launch.training(x, *rows, momentum, eps, relu, y, mean, rstd, bits)
+    for statistic, copy in zip((running_mean, running_var), running, strict=True):
+        if copy is not statistic:
+            statistic.copy_(copy)
+    return outputs
+
+
+def _infer(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits):
+    """Algorithm 2, line 11, by the kernels: as `_train`."""
+    x = launch.dense(x.resolve_neg())
+    y, mean, rstd, bits = outputs = _outputs(x, keep_bits)
+    mean.copy_(running_mean)
+    rstd.copy_(running_var).add_(eps).rsqrt_()
+    if x.numel():
+        rows = launch.packed(weight), launch.packed(bias), launch.like(residual, x)
+        launch.inference(x, *rows, relu, y, mean, rstd, bits)
+    return outputs
+
+
+def _differentiate(dy, x, weight, bias, mean, rstd, bits, relu, training, residual):
+    """The gradients of section 3 by the kernels: dx, dweight, dbias, and dz or None."""
+    x = launch.dense(x.resolve_neg())
+    dx, dweight, dbias, dz = outputs = _gradients(x, mean, residual)
+    if x.numel() == 0:
+        dweight.zero_()
+        dbias.zero_()
+        return outputs
+    rows = [launch.packed(vector) for vector in (weight, bias, mean, rstd, bits)]
+    launch.backward(launch.like(dy, x), x, *rows, relu, training, dx, dweight, dbias, dz)
+    return outputs
+
+
 def _outputs(x, keep_bits):
-    """Room for y, mean, rstd and the bits."""
-    bits = x.new_empty(_bytes_of_bits(x) if keep_bits else 0, dtype=torch.uint8)
+    """Room for y, mean, rstd and, where they are kept, the bits."""
+    bits = x.new_empty(_bytes_of_bits(x), dtype=torch.uint8) if keep_bits else None
     mean = x.new_empty(x.shape[1], dtype=operands.statistics(x))
     return torch.empty_like(x), mean, torch.empty_like(mean), bits
 
 
-def _bits(bits):
-    return bits if bits.numel() else None
-
-
 def _gradients(x, mean, residual):
-    """Room for dx, dweight, dbias and dz."""
-    dweight, dbias = mean.new_empty(mean.shape), mean.new_empty(mean.shape)
-    return torch.empty_like(x), dweight, dbias, torch.empty_like(x) if residual else x.new_empty(0)
+    """Room for dx, dweight, dbias and, where it is asked for, dz."""
+    dx = torch.empty_like(x)
+    return dx, torch.empty_like(mean), torch.empty_like(mean), torch.empty_like(x) if residual else None
 
 
 # ---- The gradient of the gradient, by plain operations: no kernel is worth it ------------------------------------
@@ -215,59 +243,38 @@ backward.register_autograd(_second, setup_context=_save_for_second)
 # ---- What bn.functional calls -------------------------------------------------------------------------------------
 
 
-class _BatchNormAct(torch.autograd.Function):
-    @staticmethod
-    def forward(x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
-        if training:
-            return torch.ops.bn.training(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu)
-        return torch.ops.bn.inference(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        x, residual, weight, bias, _, _, ctx.training, _, ctx.eps, ctx.relu, _ = inputs
-        _, mean, rstd, bits = output
-        ctx.residual = residual is not None
-        ctx.mark_non_differentiable(mean, rstd, bits)
-        ctx.save_for_backward(x, weight, bias, mean, rstd, bits)
-
-    @staticmethod
-    def backward(ctx, dy, *_):
-        dy, tangent = forward_ad.unpack_dual(dy)
-        gradients = _gradients_of(ctx, dy)
-        if tangent is None:
-            return gradients
-        pairs = zip(gradients, _gradients_of(ctx, tangent), strict=True)  # linear in dy: its own derivative
-        return tuple(None if gradient is None else forward_ad.make_dual(gradient, moved) for gradient, moved in pairs)
-
-
-def _gradients_of(ctx, dy):
-    x, weight, bias, mean, rstd, bits = ctx.saved_tensors
-    own = ctx.residual and ctx.relu  # without ReLU the residual's gradient is dy itself
-    dx, dweight, dbias, dz = torch.ops.bn.backward(
-        dy, x, weight, bias, mean, rstd, bits, ctx.eps, ctx.relu, ctx.training, own
-    )
-    dweight = None if weight is None else dweight.to(weight.dtype)
-    dbias = None if bias is None else dbias.to(bias.dtype)
-    return dx, (dz if own else dy) if ctx.residual else None, dweight, dbias, *[None] * 7
-
-
 def batch_norm_act(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
-    """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there."""
+    """`bn.functional.batch_norm_act` by the kernels; the arguments are checked there. By the operators, if need be."""
+    if operands.are_ordinary(x, running_mean, running_var, weight, bias, residual, training):
+        return by_kernels(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual)
     if torch.compiler.is_compiling():
         from bn import inductor  # Inductor's import takes seconds, and is needed for nothing else
 
         inductor.register()
     x = launch.dense(x)  # here and not in the operators alone: the backward pass takes the same copy
-    relu = activation == "relu"
-    differentiated = torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in (x, residual, weight, bias)
-    )
+    relu, differentiated = activation == "relu", _is_differentiated(x, residual, weight, bias)
     if differentiated and not torch.compiler.is_compiling():
         _check_kept(input=x, weight=weight, bias=bias)
     keep_bits = relu and residual is not None and differentiated
-    return _BatchNormAct.apply(
+    return _ByOperators.apply(
         x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
     )[0]
+
+
+def by_kernels(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual):
+    """`batch_norm_act` past the operators, of operands that `bn.operands.are_ordinary` has found to be so."""
+    x = launch.dense(x)
+    relu, differentiated = activation == "relu", _is_differentiated(x, residual, weight, bias)
+    keep_bits = relu and residual is not None and differentiated
+    arguments = x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
+    if not differentiated:
+        return _forward(*arguments)[0]
+    _check_kept(input=x, weight=weight, bias=bias)
+    return _ByKernels.apply(*arguments)
+
+
+def _is_differentiated(*tensors):
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def _check_kept(**tensors):
@@ -278,3 +285,86 @@ def _check_kept(**tensors):
                 f"Inference tensors cannot be saved for backward, but {name} was made in inference mode; "
                 "pass its clone(), or call under torch.no_grad()"
             )
+
+
+def _forward(x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
+    """What both operators do, and tells autograd that the running statistics have changed."""
+    if not training:
+        return _infer(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits)
+    outputs = _train(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu)
+    if running_mean is not None:
+        torch.autograd.graph.increment_version((running_mean, running_var))
+    return outputs
+
+
+def _backward(ctx, dy, *_):
+    dy, tangent = forward_ad.unpack_dual(dy)
+    gradients = _gradients_of(ctx, dy)
+    if tangent is None:
+        return gradients
+    pairs = zip(gradients, _gradients_of(ctx, tangent), strict=True)  # linear in dy: its own derivative
+    return tuple(None if gradient is None else forward_ad.make_dual(gradient, moved) for gradient, moved in pairs)
+
+
+class _ByKernels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
+        y, mean, rstd, bits = _forward(
+            x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits
+        )
+        ctx.save_for_backward(x, weight, bias, mean, rstd, bits)
+        ctx.training, ctx.eps, ctx.relu = training, eps, relu
+        return y
+
+    backward = staticmethod(_backward)
+
+
+class _ByOperators(torch.autograd.Function):
+    """The same for compilers, which follow what is saved better where it is an output."""
+
+    @staticmethod
+    def forward(x, residual, weight, bias, running_mean, running_var, training, momentum, eps, relu, keep_bits):
+        if training:
+            return torch.ops.bn.training(x, running_mean, running_var, weight, bias, residual, momentum, eps, relu)
+        return torch.ops.bn.inference(x, running_mean, running_var, weight, bias, residual, eps, relu, keep_bits)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, _, weight, bias, _, _, ctx.training, _, ctx.eps, ctx.relu, keep_bits = inputs
+        _, mean, rstd, bits = output
+        ctx.mark_non_differentiable(mean, rstd, bits)
+        if not (keep_bits or torch.compiler.is_compiling()):  # a graph may have bits later, where a ReLU joins it
+            bits = None
+        ctx.save_for_backward(x, weight, bias, mean, rstd, bits)
+
+    backward = staticmethod(_backward)
+
+
+def _gradients_of(ctx, dy):
+    x, weight, bias, mean, rstd, bits = saved = ctx.saved_tensors
+    _, for_residual, for_weight, for_bias, *_ = ctx.needs_input_grad
+    own = for_residual and ctx.relu  # without ReLU the residual's gradient is dy itself
+    if _is_last_derivative(dy, *saved, ctx.relu):
+        dx, dweight, dbias, dz = _differentiate(dy, *saved, ctx.relu, ctx.training, own)
+    else:
+        bits = x.new_empty(0, dtype=torch.uint8) if bits is None else bits
+        dx, dweight, dbias, dz = torch.ops.bn.backward(
+            dy, x, weight, bias, mean, rstd, bits, ctx.eps, ctx.relu, ctx.training, own
+        )
+    dweight = dweight.to(weight.dtype) if for_weight else None
+    dbias = dbias.to(bias.dtype) if for_bias else None
+    return dx, (dz if own else dy) if for_residual else None, dweight, dbias, *[None] * 7
+
+
+def _is_last_derivative(dy, x, weight, bias, mean, rstd, bits, relu):
+    """Tell whether nobody watches the gradients or differentiates them, and what was kept is what it was.
+
+    Hooks may have put other tensors in its place.
+    """
+    if torch.is_grad_enabled() or operands.is_watched() or dy._is_zerotensor():
+        return False
+    if not operands.fit(x, (mean, rstd, weight, bias), dy):
+        return False
+    if bits is not None:
+        _check_bits(bits, x, relu)
+    return True

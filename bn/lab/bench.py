@@ -1,10 +1,11 @@
-"""How fast: training for Figure 1, for Figures 2 and 3, a look at the mean, and the book in one language and in two.
+"""How fast: training for Figure 1, for Figures 2 and 3, the layers themselves, and the book in one language and in two.
 
 `python -m bn.lab.bench` takes a few minutes for the training and as long as two editions for the book; `--quick`
-leaves the book out. A training for Figure 1 is measured beside a plain PyTorch loop and beside its own matrix products,
-in steps per second of one CPU core; one for Figures 2 and 3 beside a plain loop; and Batch Normalization of inputs that
-lie channels last, which `bn.eager` looks at, beside torch's function. Rounds are interleaved, so that a busy
-machine slows all sides alike; the median counts, the range is shown.
+leaves the book out, and `--only` measures one thing. A training for Figure 1 is measured beside a plain PyTorch loop
+and beside its own matrix products, in steps per second of one CPU core; one for Figures 2 and 3 beside a plain loop.
+Of Batch Normalization alone, beside torch's: inputs that lie channels last, which `bn.eager` looks at; what Python
+takes around the kernels; the layers on a CPU; and, on a GPU, from which size on the kernels win. Rounds are
+interleaved, so that a busy machine slows all sides alike; the median counts, the range is shown.
 """
 
 import argparse
@@ -15,14 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from unittest import mock
 
 import torch
 from torch import nn
 from torch.nn.functional import batch_norm, cross_entropy
 
+import bn
 from bn import functional
 from bn.lab import paper, paths
 from bn.lab.chapters.training_speed import throughput
@@ -39,6 +43,10 @@ ROUNDS, STEPS = 9, 1_000  # a second or less of each side in a round
 LAST = ((60, 100), (32, 64, 14, 14), (32, 64, 56, 56))  # shapes of inputs that lie channels last
 VALUES = {"mean 0": (0.0, 1.0), "mean 5e5, deviation 8": (5e5, 8.0)}  # looked at; and normalized a second time
 STEP_VALUES = 2**22  # values in the steps of one side in a round, of which there are ten or more
+SMALL = (60, 100)  # a mini-batch of Figure 1: the passes over memory take less than Python does
+LAYERS = {"60 x 100": (SMALL, False), "32 x 64 x 14 x 14": (LAST[1], False), "the same, channels last": (LAST[1], True)}
+SIZES = [2**k for k in range(14, 27)]  # values of the inputs by which the kernels' launch is measured on a GPU
+LAUNCHES = 50  # calls of one side in a round there
 OUT = "build/bench"  # emptied first: the English edition is then trained and printed from nothing
 
 
@@ -157,6 +165,105 @@ def _times(shape: tuple[int, ...], mean: float, deviation: float) -> list[float]
     return [speed(theirs, steps) / speed(ours, steps) for _ in range(ROUNDS)]
 
 
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """Have every call take the kernels, on any device, and launch none: what is left is Python, autograd and memory."""
+    from bn import launch  # Triton is not on every platform
+
+    nothing = dict.fromkeys(("training", "backward", "inference"), lambda *arguments: None)
+    with mock.patch.multiple(launch, **nothing), mock.patch.object(functional, "_suits", lambda x: True):
+        yield
+
+
+def passes(layer: nn.Module, shape: tuple[int, ...], last: bool = False, relu: bool = False) -> Callable[[], None]:
+    """A call of a layer and, where it trains, the gradients of all; `relu`: with torch's own ReLU after it."""
+    x = torch.randn(shape)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    if not layer.training:
+        return torch.no_grad()(lambda: layer(x))
+    wanted, dy = [x.requires_grad_(), *layer.parameters()], torch.randn_like(x)
+
+    def advance() -> None:
+        y = layer(x)
+        torch.autograd.grad(torch.relu(y) if relu else y, wanted, dy)
+
+    return advance
+
+
+def overhead() -> None:
+    """Print what calls take around the kernels, and what the layers take on a CPU, beside torch's own layers."""
+    print(f"\n{'Microseconds of one core':52}{'bn':>8}{'torch':>9}   times torch")
+    if functional.HAS_TRITON:
+        with without_kernels():
+            ours, theirs = bn.BatchNorm1d(SMALL[1], activation="relu"), nn.BatchNorm1d(SMALL[1])
+            title = "BN + ReLU, forward + backward, no kernel launched"
+            _print_beside(title, passes(ours, SMALL), passes(theirs, SMALL, relu=True), SMALL)
+    for name, (shape, last) in LAYERS.items():
+        kind = f"BatchNorm{max(len(shape) - 2, 1)}d"
+        for training, does in ((True, "forward + backward"), (False, "inference")):
+            pair = [getattr(module, kind)(shape[1]).train(training) for module in (bn, nn)]
+            _print_beside(f"{name}, {does}", *[passes(layer, shape, last) for layer in pair], shape)
+
+
+def _print_beside(title: str, ours: Callable, theirs: Callable, shape: tuple[int, ...]) -> None:
+    steps = max(10, STEP_VALUES // math.prod(shape))
+    for advance in (ours, theirs):
+        speed(advance, 3)
+    rounds = [[1e6 / speed(advance, steps) for advance in (ours, theirs)] for _ in range(ROUNDS)]
+    mine, torchs = (median(side) for side in zip(*rounds, strict=True))
+    print(f"{title:52}{mine:8.1f}{torchs:9.1f}   {_median_and_range([a / b for a, b in rounds])}")
+
+
+def launches(device: str) -> None:
+    """Print the time of BN + ReLU, forward + backward, by the kernels and by torch, from small to large inputs."""
+    print(f"\n{'Values, bfloat16':18}{'bn, us':>10}{'torch, us':>12}   times torch")
+    found = {}
+    for size in SIZES:
+        sides = [both_passes(size, device, backend) for backend in ("triton", None)]
+        for advance in sides:
+            _elapsed(advance, 3, device)  # the kernels are compiled and tuned
+        rounds = [[1e6 * _elapsed(advance, LAUNCHES, device) for advance in sides] for _ in range(ROUNDS)]
+        found[size] = [median(side) for side in zip(*rounds, strict=True)]
+        ratio = _median_and_range([ours / theirs for ours, theirs in rounds])
+        print(f"{size:<18,}{found[size][0]:10.1f}{found[size][1]:12.1f}   {ratio}")
+    bound = crossover(found)
+    said = "at no size" if bound is None else f"from {bound:,} values on"
+    print(f"The kernels are faster {said}; LAUNCH_BOUND in bn.functional is {functional.LAUNCH_BOUND:,}")
+
+
+def both_passes(size: int, device: str, backend: str | None) -> Callable[[], None]:
+    """Forward and backward of BN + ReLU on (N, 64, 8, 8), by a backend of `bn.functional`; None: by torch's own."""
+    x = torch.randn((size // 4_096, 64, 8, 8), dtype=torch.bfloat16, device=device)
+    vectors = [torch.ones(64, device=device) for _ in range(4)]
+    wanted, dy = [t.requires_grad_() for t in (x, *vectors[2:])], torch.randn_like(x)
+
+    def advance() -> None:
+        if backend is None:
+            y = torch.relu(batch_norm(x, *vectors, training=True))
+        else:
+            y = functional.batch_norm_act(x, *vectors, training=True, backend=backend)
+        torch.autograd.grad(y, wanted, dy)
+
+    return advance
+
+
+def crossover(found: dict[int, list[float]]) -> int | None:
+    """The size from which on the first of two times is the shorter at every size; None where it is not at the last."""
+    slower = [size for size, (ours, theirs) in found.items() if ours >= theirs]
+    return next((size for size in found if not slower or size > slower[-1]), None)
+
+
+def _elapsed(advance: Callable[[], None], steps: int, device: str) -> float:
+    """Seconds of one step, until the device has done it."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    wait()
+    start = time.perf_counter()
+    for _ in range(steps):
+        advance()
+    wait()
+    return (time.perf_counter() - start) / steps
+
+
 def _median_and_range(values: list[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
@@ -187,15 +294,20 @@ def _snakemake(target: str, scale: str) -> float:
 
 
 def main() -> None:
-    """Measure the training, then the book."""
+    """Measure the training, the layers, then the book."""
+    tables = {"training": training, "images": images, "means": means, "overhead": overhead}
+    if torch.cuda.is_available():
+        tables["launches"] = lambda: launches("cuda")
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="leave the book out")
+    parser.add_argument("--only", choices=tables, help="measure this and nothing else")
     parser.add_argument("--scale", choices=SCALES, default="cpu", help="of the book")
     options = parser.parse_args()
-    training()
-    images()
-    means()
-    if not options.quick:
+    torch.set_num_threads(1)
+    for name, table in tables.items():
+        if options.only in (None, name):
+            table()
+    if not options.quick and options.only is None:
         book(options.scale)
 
 
