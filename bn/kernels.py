@@ -319,19 +319,33 @@ def window_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, d
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def inference_forward(x, residual, weight, bias, mean, rstd, y, bits, N, C, S, stride, TASKS, LENGTH,
-                      RELU: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, CHANNELS: tl.constexpr,
-                      PLANES: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, EVICT: tl.constexpr):
-    """One task of one channel block, by given statistics."""
+def inference_forward(x, residual, weight, bias, running_mean, running_var, y, mean, rstd, bits, N, C, S, stride, eps,
+                      TASKS, LENGTH, RELU: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr,
+                      CHANNELS: tl.constexpr, PLANES: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr,
+                      EVICT: tl.constexpr):
+    """One task of one channel block, by given statistics; the first of them keeps mean and 1/sigma as in training."""
     T: tl.constexpr = mean.dtype.element_ty
     view = (N, C, S, stride)
     size: tl.constexpr = (ROWS, LANES, CHANNELS, PLANES, ALIGN, EVEN)
     block, task = tl.program_id(0) // TASKS, tl.program_id(0) % TASKS
     row, lane, number = tiles.task_at(task, block, view, size, LENGTH)
     channels, lanes = tiles.channels_at(lane, block, view, size), tiles.lanes_of(view, size)
-    mu, _, scale, beta = _affine(mean, rstd, weight, bias, channels, view, T)
+    mu, rho = _given(running_mean, running_var, channels, view, eps, T)
+    _, _, gamma, beta = _affine(None, None, weight, bias, channels, view, T)
     for index in tl.range(0, number):
         tile = tiles.tile_at(index, row, lane, lanes, block, view, size)
         values = tiles.load(x, tile, 0, size, "evict_first").to(T)
-        _write_output(values, mu, scale, beta, residual, y, bits, index, row, lane, tile, block, view, size, RELU,
-                      EVICT)
+        _write_output(values, mu, rho * gamma, beta, residual, y, bits, index, row, lane, tile, block, view, size,
+                      RELU, EVICT)
+    if task == 0:
+        whole = tiles.channels_of(block, size)
+        mu_all, rho_all = _given(running_mean, running_var, whole, view, eps, T)
+        tiles.keep(mean, whole, view, mu_all)
+        tiles.keep(rstd, whole, view, rho_all)
+
+
+@triton.jit
+def _given(running_mean, running_var, channels, view, eps, T: tl.constexpr):
+    """Mean and 1/sigma of some channels by the running statistics."""
+    mu, sigma2 = _running(running_mean, running_var, channels, view, T)
+    return mu, 1 / tl.sqrt(sigma2 + eps)

@@ -139,13 +139,13 @@ def backward(dy, x, weight, bias, mean, rstd, bits, relu, training, dx, dweight,
             kernels.window_backward[plan.grid](*tensors, *memory, *numbers, *plan.schedule, **flags, **plan.options)
 
 
-def inference(x, weight, bias, residual, relu, y, mean, rstd, bits):
-    """Algorithm 2, line 11, into y."""
+def inference(x, running_mean, running_var, weight, bias, residual, eps, relu, y, mean, rstd, bits):
+    """Algorithm 2, line 11, into y, and what it is computed by into mean and rstd."""
     v = view(x)
     plan = _single(v, x.element_size())
-    tensors = (x, residual, weight, bias, mean, rstd, y, bits)
+    tensors = (x, residual, weight, bias, running_mean, running_var, y, mean, rstd, bits)
     with _device(x):
-        kernels.inference_forward[plan.grid](*tensors, *v, *plan.schedule, RELU=relu, **plan.options)
+        kernels.inference_forward[plan.grid](*tensors, *v, eps, *plan.schedule, RELU=relu, **plan.options)
 
 
 class Plan(NamedTuple):

@@ -166,11 +166,12 @@ def _infer(x, running_mean, running_var, weight, bias, residual, eps, relu, keep
     """Algorithm 2, line 11, by the kernels: as `_train`."""
     x = launch.dense(x.resolve_neg())
     y, mean, rstd, bits = outputs = _outputs(x, keep_bits)
-    mean.copy_(running_mean)
-    rstd.copy_(running_var).add_(eps).rsqrt_()
-    if x.numel():
-        rows = launch.packed(weight), launch.packed(bias), launch.like(residual, x)
-        launch.inference(x, *rows, relu, y, mean, rstd, bits)
+    if x.numel() == 0:
+        mean.copy_(running_mean)
+        rstd.copy_(running_var).add_(eps).rsqrt_()
+        return outputs
+    rows = [launch.packed(vector) for vector in (running_mean, running_var, weight, bias)]
+    launch.inference(x, *rows, launch.like(residual, x), eps, relu, y, mean, rstd, bits)
     return outputs
 
 

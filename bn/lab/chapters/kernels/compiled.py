@@ -157,7 +157,7 @@ def _launch(x: torch.Tensor, relu: bool, residual: bool, training: bool) -> None
     weight, bias, mean, rstd, running_mean, running_var = torch.empty(6, x.shape[1], device="meta")
     y, r = torch.empty_like(x), torch.empty_like(x) if residual else None
     if not training:
-        launch.inference(x, weight, bias, r, relu, y, mean, rstd, None)
+        launch.inference(x, running_mean, running_var, weight, bias, r, 1e-5, relu, y, mean, rstd, None)
         return
     bits = torch.empty(launch.bytes_of_bits(x), dtype=torch.uint8, device="meta") if residual else None
     launch.training(x, running_mean, running_var, weight, bias, r, 0.1, 1e-5, relu, y, mean, rstd, bits)
