@@ -49,7 +49,7 @@ def test_constants_that_the_launch_code_does_not_have_are_left_out_and_said(monk
 
 def test_other_values_hold_within_their_statement_only(monkeypatch):
     planned = lru_cache(lambda: launch.TASK)
-    monkeypatch.setattr(launch, "planned", planned, raising=False)
+    monkeypatch.setattr(launch, "replan", planned.cache_clear)
     before = planned()
     with pytest.raises(KeyError), sweep.launched_with({"TASK": 1}):
         assert planned() == launch.TASK == 1
