@@ -7,15 +7,18 @@ from.
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from bn.lab.store import files
+from bn.lab.store.files import Damaged
+from bn.lab.train import runs
 
 LARGEST = 16 * 2**20  # bytes of a file
 PARTS = 2  # of the archive of runs; with a file that is just being written there are eight
 RECORDS = ("kernels", "training_speed")
+HEAVY = 256 * 2**10  # bytes of a finished run, from which on it goes home without its weights, nearly all of it
 LOG_BYTES = 8 * 2**20  # after which the log says no more
 _APART = ("locks", "records")  # a record is written from runs
 _ROOM = 2 * tarfile.BLOCKSIZE  # a file's header in an archive, and what fills its last block
@@ -47,8 +50,8 @@ class Log(io.TextIOBase):
 class Output:
     """The output folder and the folder of runs that it is filled from."""
 
-    def __init__(self, folder: Path, runs: Path) -> None:
-        self.folder, self.runs, self.seen, self.left_out = folder, runs, None, []
+    def __init__(self, folder: Path, of_runs: Path) -> None:
+        self.folder, self.runs, self.seen, self.left_out, self.light = folder, of_runs, None, [], {}
         for old in (*folder.glob("runs-*.tar"), *folder.glob("records/*.json"), folder / "launch.patch"):
             old.unlink(missing_ok=True)
         self.log = Log(folder / "log.txt")
@@ -69,10 +72,27 @@ class Output:
         for name in RECORDS:
             if found := sorted((self.runs / "records").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime):
                 self.write(f"records/{name}.json", found[-1].read_text("utf-8"))
-        parts, self.left_out = packed(self.runs, [path for path, *_ in kept if path.parts[0] not in _APART])
+        wanted = [(name, size) for name, size, _ in kept if name.parts[0] not in _APART]
+        fit = [name for name, size in wanted if size <= LARGEST]
+        parts, left_out = packed(fit, self._read)
+        self.left_out = left_out + [str(name) for name, size in wanted if size > LARGEST]
         for k, part in enumerate(parts):
             files.write_atomically(self.folder / f"runs-{k}.tar", part)
         self.seen = kept
+
+    def _read(self, name: Path) -> bytes | None:
+        """A file's bytes, of a heavy run those without its weights; None where it was taken away meanwhile."""
+        path = self.runs / name
+        try:
+            status = path.stat()
+            if path.suffix != ".npz" or status.st_size < HEAVY:
+                return path.read_bytes()
+            key = name, status.st_mtime_ns
+            if key not in self.light:
+                self.light[key] = runs.light(path)
+            return self.light[key]
+        except (FileNotFoundError, Damaged):
+            return None
 
 
 def _kept(runs: Path) -> list[tuple[Path, int, int]]:
@@ -87,20 +107,23 @@ def _kept(runs: Path) -> list[tuple[Path, int, int]]:
     return sorted(found, key=lambda file: (file[0].parts[0] == "checkpoints", file[1], file[0]))
 
 
-def packed(runs: Path, names: Iterable[Path], parts: int = PARTS, largest: int = LARGEST) -> tuple[list[bytes], list]:
-    """Archives that hold the named files as long as there is room, and the names of those that are left out."""
+def packed(
+    names: Iterable[Path], read: Callable[[Path], bytes | None], parts: int = PARTS, largest: int = LARGEST
+) -> tuple[list[bytes], list[str]]:
+    """Archives that hold the named files as long as there is room, and the names of those that are left out.
+
+    `read` gives a file's bytes, None for one that is there no more.
+    """
     room, chosen, left_out = [largest - tarfile.RECORDSIZE] * parts, [[] for _ in range(parts)], []
     for name in names:
-        with suppress(FileNotFoundError):  # a checkpoint is taken away at the end of its run
-            size = (runs / name).stat().st_size
-            k = next((k for k in range(parts) if size + _ROOM <= room[k]), None)
-            if k is None:
-                left_out.append(str(name))
-                continue
-            content = (runs / name).read_bytes()
-            if len(content) == size:  # else it was just replaced, and is here the next time
-                room[k] -= size + _ROOM
-                chosen[k].append((name, content))
+        if (content := read(name)) is None:
+            continue
+        k = next((k for k in range(parts) if len(content) + _ROOM <= room[k]), None)
+        if k is None:
+            left_out.append(str(name))
+            continue
+        room[k] -= len(content) + _ROOM
+        chosen[k].append((name, content))
     return [_tar(files) for files in chosen if files], left_out
 
 

@@ -68,7 +68,9 @@ DRY = (
     Stage("tune", (*REAL[4].command, "--tiny"), 120, once=True),
     Stage("kernels", (*KERNELS, "--scale", "smoke"), share=0.8),
     Stage("figure1", (*REAL[6].command, "--tiny"), 120, once=True),
-    Stage("training", (*TRAINING, "--scale", "smoke", "--dataset", "digits"), share=0.2),
+    Stage(
+        "training", (*TRAINING, "--scale", "smoke", "--seeds", "1", "--steps", "4", "--minutes", "{minutes}"), share=0.2
+    ),
     Stage("all-kernels", (*KERNELS, "--scale", "smoke")),
 )
 

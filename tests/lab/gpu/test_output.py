@@ -3,10 +3,12 @@
 import io
 import tarfile
 
+import numpy as np
 import pytest
 
 from bn.lab.gpu import output, tree
 from bn.lab.gpu.output import ArchiveError, Output, packed, unpack
+from bn.lab.store import files
 
 
 def members(part: bytes) -> list[str]:
@@ -40,6 +42,7 @@ def test_all_that_is_kept_comes_back(runs, tmp_path):
 
 def test_where_room_is_short_checkpoints_are_left_out_and_said(runs, monkeypatch, tmp_path):
     monkeypatch.setattr(packed, "__defaults__", (2, 44_000))
+    monkeypatch.setattr(output, "LARGEST", 44_000)
     out = Output(tmp_path / "out", runs)
     out.collect()
     assert out.left_out == ["checkpoints/a.pt"]
@@ -54,11 +57,27 @@ def test_no_part_is_larger_than_it_may_be(tmp_path):
     for k, size in enumerate((1, 511, 512, 513, 4_000, 9_999, 10_000, 10_001, 12_000) * 3):
         names.append(tmp_path / f"{k}.npz")
         names[-1].write_bytes(b"x" * size)
-    parts, left_out = packed(tmp_path, [name.relative_to(tmp_path) for name in names], 2, 61_440)
+    parts, left_out = packed(
+        [name.relative_to(tmp_path) for name in names], lambda name: (tmp_path / name).read_bytes(), 2, 61_440
+    )
     assert len(parts) == 2 and all(len(part) <= 61_440 for part in parts)
     assert left_out and sorted(left_out + [name for part in parts for name in members(part)]) == sorted(
         name.name for name in names
     )
+
+
+def test_a_heavy_run_goes_home_without_its_weights(runs, tmp_path):
+    curves = {"steps": np.arange(3), "net/weight": np.random.default_rng(0).random(2**16)}
+    files.write_arrays(runs / "digits" / "heavy.npz", curves, {"seed": 1})
+    out = Output(tmp_path / "out", runs)
+    out.collect()
+    (runs / "kernels" / "y.json").touch()
+    out.collect()
+    assert len(out.light) == 1  # it was not made light twice
+    unpack(tmp_path / "out" / "runs-0.tar", tmp_path / "again")
+    found = files.read_arrays(tmp_path / "again" / "digits" / "heavy.npz")
+    assert set(found) == {"steps", "meta"} and found["meta"] == {"seed": 1}
+    assert (tmp_path / "out" / "runs-0.tar").stat().st_size < output.HEAVY
 
 
 def test_the_newest_record_of_a_chapter_is_there(runs, tmp_path):
