@@ -13,7 +13,7 @@ from bn.lab.train.settings import Recipe
 from bn.lab.train.specs import IMAGES, ImageSpec
 
 KINDS = ("plain", "bn")
-MEASURING = 30  # seconds that the speed takes to be measured, about: with less time left it waits for another call
+MEASURING = 30  # seconds that it takes, about, to measure the speed: of a first call they are set aside
 AGAIN = "The same command goes on from here."
 
 
@@ -21,7 +21,8 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     """`networks`, `equal` and `best`: curves; `sweep`; `measured`: the paper's arithmetic; `throughput`.
 
     After so many `minutes` nothing more is trained, and the record has what is finished; the next call goes on. First
-    comes what the others wait for, the sweep, then seed by seed Figures 2 and 3, equal schedules, and each at its best.
+    comes what the others wait for, the sweep, then seed by seed Figures 2 and 3, equal schedules, and each at its best;
+    the speed is measured at the end.
     `complete` says whether all is there, `missing` what is not, as `sweep.lacking` has it, `runs_planned` of how many
     runs; `training_images`, how many are `used` of the `whole` data set. Raises RunError where not even Inception is
     trained.
@@ -35,9 +36,10 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     base = spec.base(rates["chosen"]["plain"])
     best = {name: sweep.swept(spec, name, rate) for name, rate in rates["chosen"].items()}
     parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
-    speed = throughput(base, until - MEASURING)
+    reserved = 0 if throughput(base, until=0)["measured"] else MEASURING
     wanted = [(recipe, seed) for seed in spec.seeds for part in parts.values() for recipe in part.values()]
-    trained |= sweep.trained(spec, wanted, "Figures 2 and 3", until)
+    trained |= sweep.trained(spec, wanted, "Figures 2 and 3", until - reserved)
+    speed = throughput(base, until - MEASURING / 2)
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
     if "inception" not in results["networks"]:
         raise RunError(f"Inception is not trained yet, and without it there is nothing to compare with. {AGAIN}")
