@@ -25,6 +25,11 @@ VERDICTS = {
     "notrun": N_("not run"),
 }
 _UNFINISHED = N_("Not all trainings that decide this are finished.")
+TODAY = {  # what `records.carried` says of today's code
+    True: N_("the same code today"),
+    False: N_("today's code, with other rounding and random numbers"),
+    None: N_("today's code, which is another and has not been measured"),
+}
 DATASETS = {
     "digits": N_("scikit-learn's digits"),
     "mnist": N_("MNIST"),
@@ -169,9 +174,7 @@ def provenance(record: dict, language: str) -> dict:
     full[_("versions")] = ", ".join(f"{name} {version}" for name, version in versions.items())
     full[_("digest of the training code")] = p["code"]
     for entry in filter(None, map(records.carried, p["code"].split(", "))):
-        today = (
-            _("the same code today") if entry["bytes"] else _("today's code, with other rounding and random numbers")
-        )
+        today = _(TODAY[entry["bytes"]])
         full[today] = ", ".join(filter(None, [full.get(today), "{now} ({commit})".format(**entry)]))
     if "data_sha256" in p:
         full[_("SHA-256 of the data")] = p["data_sha256"]

@@ -93,7 +93,8 @@ def carried(code: str) -> dict | None:
     """What book/records/carried.yml says of the digest of earlier code that computes the same as today's, if it does.
 
     `now`: today's digest; `commit`: the change between the two; `bytes`: whether both compute the same to the last
-    byte, or the same but for rounding and random numbers; `why`: how that is known.
+    byte, or the same but for rounding and random numbers, or None: another thing, which has not been measured; `why`:
+    how that is known.
     """
     path = paths.RECORDS / "carried.yml"
     try:

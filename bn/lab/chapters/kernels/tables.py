@@ -13,7 +13,7 @@ from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import html, speech
 from bn.lab.show.numbers import NONE, isolated, left_to_right, number, ratio, scientific
 from bn.lab.show.words import N_, words
-from bn.lab.store import claims
+from bn.lab.store import claims, records
 
 INPUTS = {"mean 100": N_("mean 100, std 0.1"), "mean 5e5": N_("mean 500,000, std 8")}
 STEPS = ("step", "inception", "inception_graph", "inception_compiled")  # the parts of a record that are such
@@ -44,6 +44,10 @@ def status(record: dict | None, language: str) -> HTML:
         return html.text(Markup(sentence).format(not_run=not_run, command=command), language)
     device, measured = isolated(record["provenance"]["devices"][0]), number(len(record["cases"]))
     sentence = _("The GPU benchmark, on {device}: {cases} of {planned} cases.")
+    if any(
+        entry and entry["bytes"] is None for entry in map(records.carried, record["provenance"]["code"].split(", "))
+    ):
+        sentence += " " + _("It measured earlier kernels; those of today, which are others, have not been measured.")
     return html.text(sentence.format(device=device, cases=measured, planned=number(record["cases_planned"])), language)
 
 
