@@ -14,7 +14,7 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 TRITON_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Below this many values torch's own kernels are done before Python has called ours. Forward and backward of BN + ReLU,
 # torch passes 13 times over memory, in bfloat16 26 bytes a value, at the 3 TB/s that an H100 copies. Python takes for
-# ours about what it takes for torch's (`python -m bn.lab.bench --only overhead`: 1.1 times), some 30 microseconds, and
+# ours about what it takes for torch's (`python -m bn.lab.bench --only overhead`: 1.2 times), some 30 microseconds, and
 # two launches of Triton's 20 more, which is an estimate: 50e-6 * 3e12 / 26 = 5.8e6 values, 2**22.5.
 # On a GPU `--only launches` measures it.
 LAUNCH_BOUND = 2**22

@@ -96,7 +96,9 @@ class Layer:
                 )
             except KeyError:
                 pass
-        return self.weight, self.bias, self.running_mean, self.running_var, self.num_batches_tracked
+        follow = self.training and self.track_running_stats  # else a layer may have no counter
+        count = self.num_batches_tracked if follow else None
+        return self.weight, self.bias, self.running_mean, self.running_var, count
 
     def _weight_of_the_newest(self):
         """`momentum`; where it is None, 1/n for the n-th mini-batch, which makes a plain average."""

@@ -169,6 +169,16 @@ def test_copies_keep_everything(ours, theirs, shape, duplicate):
     torch.testing.assert_close(twin(x), layer.eval()(x), rtol=0, atol=0)
 
 
+def test_a_layer_without_a_counter_does_what_torchs_does():
+    x = torch.randn(4, 3)
+    for layer in (bn.BatchNorm1d(3), nn.BatchNorm1d(3)):
+        del layer.num_batches_tracked
+        assert layer.eval()(x).shape == (4, 3)
+        with pytest.raises(AttributeError, match="num_batches_tracked"):
+            layer.train()(x)
+        assert not layer.running_mean.any()
+
+
 def test_it_is_a_layer_of_torch_for_whoever_asks():
     assert isinstance(bn.BatchNorm2d(3), nn.BatchNorm2d)
     assert repr(bn.BatchNorm2d(3, activation="relu")).endswith("activation='relu')")
