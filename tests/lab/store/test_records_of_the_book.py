@@ -59,10 +59,8 @@ def test_what_is_carried_over_is_of_a_record_and_says_why():
     made = [records.read(path) for path in COMMITTED]
     assert set(entries) <= {name for record in made for name in codes(record)}
     for name, entry in entries.items():
-        assert (
-            set(entry) == {"now", "commit", "bytes", "why"} and entry["why"]
+        assert set(entry) == {"now", "commit", "bytes", "why"} and entry["why"]
         assert entry["bytes"] in (True, False, None)
-        )
         assert re.fullmatch(r"[0-9a-f]{10}", entry["commit"]) and name != entry["now"]
         assert all(entry["now"] in today(record["experiment"]) for record in made if name in codes(record))
 
