@@ -328,6 +328,11 @@ def inference_forward(x, residual, weight, bias, running_mean, running_var, y, m
     view = (N, C, S, stride)
     size: tl.constexpr = (ROWS, LANES, CHANNELS, PLANES, ALIGN, EVEN)
     block, task = tl.program_id(0) // TASKS, tl.program_id(0) % TASKS
+    if task == 0:
+        whole = tiles.channels_of(block, size)
+        mu_all, rho_all = _given(running_mean, running_var, whole, view, eps, T)
+        tiles.keep(mean, whole, view, mu_all)
+        tiles.keep(rstd, whole, view, rho_all)
     row, lane, number = tiles.task_at(task, block, view, size, LENGTH)
     channels, lanes = tiles.channels_at(lane, block, view, size), tiles.lanes_of(view, size)
     mu, rho = _given(running_mean, running_var, channels, view, eps, T)
@@ -337,11 +342,6 @@ def inference_forward(x, residual, weight, bias, running_mean, running_var, y, m
         values = tiles.load(x, tile, 0, size, "evict_first").to(T)
         _write_output(values, mu, rho * gamma, beta, residual, y, bits, index, row, lane, tile, block, view, size,
                       RELU, EVICT)
-    if task == 0:
-        whole = tiles.channels_of(block, size)
-        mu_all, rho_all = _given(running_mean, running_var, whole, view, eps, T)
-        tiles.keep(mean, whole, view, mu_all)
-        tiles.keep(rstd, whole, view, rho_all)
 
 
 @triton.jit
