@@ -35,17 +35,21 @@ def same_state(got, want):
 
 
 def seen_by(net, batches):
-    """What the BatchNorm layers normalize in training, not empty: the inputs of torch's function by layer."""
+    """What the BatchNorm layers normalize in training, not empty: the inputs of torch's functions by layer."""
     state, flags, seen = copy.deepcopy(net.state_dict()), [part.training for part in net.modules()], {}
-    function = nn.functional.batch_norm
 
-    def seeing(x, running_mean, *args, **kwargs):
-        if x.numel():
-            seen.setdefault(id(running_mean), []).append(x.numpy())
-        return function(x, running_mean, *args, **kwargs)
+    def seeing(function, place):
+        def call(x, *args, **kwargs):
+            if x.numel():
+                seen.setdefault(id(args[place]), []).append(x.numpy())
+            return function(x, *args, **kwargs)
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(nn.functional, "batch_norm", seeing)
+        # Which argument the running mean is, behind x: torch's layers call the one, ours the other.
+        patch.setattr(nn.functional, "batch_norm", seeing(nn.functional.batch_norm, 0))
+        patch.setattr(torch, "native_batch_norm", seeing(torch.native_batch_norm, 2))
         for batch in batches:
             net.train()(batch)
     net.load_state_dict(state)
