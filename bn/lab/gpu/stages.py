@@ -8,7 +8,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 MANY = str(max(1, CORES - 2))  # two are left for the watch and the driver
 # The most important first: what a kill leaves undone is at the end.
 TESTS = (
-    *(f"tests/test_{name}.py" for name in ("kernels", "functional", "layers", "operands", "as_torch", "convert")),
+    *(
+        f"tests/test_{name}.py"
+        for name in ("kernels", "functional", "ops", "layers", "operands", "as_torch", "convert")
+    ),
     *("tests/test_fuse.py", "tests/test_inductor.py", "tests/lab/train/test_gpu.py"),
 )
 
