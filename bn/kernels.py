@@ -106,8 +106,9 @@ def _keep_statistics(mu, sigma2, rho, mean, rstd, running_mean, running_var, old
     tiles.keep(mean, channels, view, mu)
     tiles.keep(rstd, channels, view, rho)
     if running_mean is not None:
-        tiles.keep(running_mean, channels, view, old[0] + momentum * (mu - old[0]))
-        tiles.keep(running_var, channels, view, old[1] + momentum * (sigma2 * (m / (m - 1)) - old[1]))
+        # Not old + momentum * (new - old): at momentum 1 a small variance would be lost beside an old one.
+        tiles.keep(running_mean, channels, view, (1 - momentum) * old[0] + momentum * mu)
+        tiles.keep(running_var, channels, view, (1 - momentum) * old[1] + momentum * (sigma2 * (m / (m - 1))))
 
 
 # ---- Resident: all the values of a channel block in one tile -------------------------------------------------------
@@ -122,8 +123,8 @@ def resident_forward(x, residual, weight, bias, running_mean, running_var, y, me
     T: tl.constexpr = mean.dtype.element_ty
     view = (N, C, S, stride)
     size: tl.constexpr = (ROWS, LANES, CHANNELS, PLANES, ALIGN, EVEN)
-    block = tl.program_id(0)
-    row, lane, _ = tiles.task_at(0, block, view, size, 1)
+    block, task = tl.program_id(0), tl.program_id(1)  # of one
+    row, lane, _ = tiles.task_at(task, block, view, size, 1)
     tile = tiles.tile_at(0, row, lane, tiles.lanes_of(view, size), block, view, size)
     channels = tiles.channels_at(lane, block, view, size)
     values = tiles.load(x, tile, 0, size, "").to(T)
@@ -151,8 +152,8 @@ def resident_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias,
     T: tl.constexpr = mean.dtype.element_ty
     view = (N, C, S, stride)
     size: tl.constexpr = (ROWS, LANES, CHANNELS, PLANES, ALIGN, EVEN)
-    block = tl.program_id(0)
-    row, lane, _ = tiles.task_at(0, block, view, size, 1)
+    block, task = tl.program_id(0), tl.program_id(1)  # of one
+    row, lane, _ = tiles.task_at(task, block, view, size, 1)
     tile = tiles.tile_at(0, row, lane, tiles.lanes_of(view, size), block, view, size)
     channels = tiles.channels_at(lane, block, view, size)
     mu, rho, scale, beta = _affine(mean, rstd, weight, bias, channels, view, T)
@@ -206,6 +207,7 @@ def _wait(ready):
     """Pass, once that is announced; the last to do so leaves the counter at 0."""
     while tl.load(ready, volatile=True) == 0:
         pass
+    tl.debug_barrier()  # each warp looks for itself, and must have seen it before one of them takes it away
     tl.atomic_add(ready, -1, sem="acquire")
     tl.debug_barrier()  # no thread reads before that
 
@@ -239,10 +241,9 @@ def window_forward(x, residual, weight, bias, running_mean, running_var, y, mean
         else:
             last, first, results = _is_last(counters + 1 + block, TASKS), 0, splits
         if last:
-            whole = tiles.channels_of(block, size)
+            whole, starts = partials.starts_of(block, run, size)
             old = _running(running_mean, running_var, whole, view, T)
-            _, mu_B, squares_B = partials.merged(partial, first, results, run, whole * run, whole < C, height, width,
-                                                 MERGE)
+            _, mu_B, squares_B = partials.merged(partial, first, results, run, starts, whole < C, height, width, MERGE)
             sigma2 = squares_B / m
             rho = 1 / tl.sqrt(sigma2 + eps)
             _keep_statistics(mu_B, sigma2, rho, mean, rstd, running_mean, running_var, old, whole, view, m, momentum)
@@ -297,9 +298,9 @@ def window_backward(dy, x, weight, bias, mean, rstd, bits, dx, dweight, dbias, d
         else:
             last, first, results = _is_last(counters + 1 + block, TASKS), 0, splits
         if last:
-            whole = tiles.channels_of(block, size)
+            whole, starts = partials.starts_of(block, run, size)
             by = tiles.vector(rstd, 1, whole, view, T)
-            total, product = partials.summed(partial, first, results, run, whole * run, whole < C, height, width, MERGE)
+            total, product = partials.summed(partial, first, results, run, starts, whole < C, height, width, MERGE)
             tiles.keep(dbias, whole, view, total)  # equation 6
             tiles.keep(dweight, whole, view, product * by)  # equation 5
             _announce(counters + 1 + blocks + block, TASKS)

@@ -167,7 +167,7 @@ def _resident(v: View, itemsize: int) -> Plan | None:
     if rows * lanes > RESIDENT:
         return None
     channels, even = (1, lanes == v.S) if v.S > 1 else (lanes, v.C % lanes == 0)
-    tile = Tile(rows, lanes, channels, v.S > 1, _align(v, channels), even and rows == v.N)
+    tile = Tile(rows, lanes, channels, v.S > 1, _align(v, channels, lanes), even and rows == v.N)
     warps = min(max(rows * lanes // 256, 1), 16)
     return Plan((triton.cdiv(v.C, channels),), (), _options(tile, warps))
 
@@ -237,7 +237,7 @@ def _tile(v: View, itemsize: int) -> Tile:
     """A tile of BLOCK bytes or, where the tensor has few rows, fewer."""
     if _planes(v, itemsize):
         rows, lanes = _plane(v, itemsize)
-        return Tile(rows, lanes, 1, True, _align(v, 1), v.N % rows == 0 and v.S % lanes == 0)
+        return Tile(rows, lanes, 1, True, _align(v, 1, lanes), v.N % rows == 0 and v.S % lanes == 0)
     if v.S == 1:
         channels = lanes = max(8, min(CHANNELS // itemsize, _power(v.C)))
     else:
@@ -245,7 +245,7 @@ def _tile(v: View, itemsize: int) -> Tile:
         channels = _channels(v, lanes)
     rows = min(BLOCK // itemsize // lanes, _power(v.N))
     even = v.N % rows == 0 and v.C % channels == 0 and channels * v.S % lanes == 0
-    return Tile(rows, lanes, channels, False, _align(v, channels), even)
+    return Tile(rows, lanes, channels, False, _align(v, channels, lanes), even)
 
 
 def _plane(v: View, itemsize: int) -> tuple[int, int]:
@@ -268,9 +268,9 @@ def _channels(v: View, lanes: int) -> int:
     return min(numbers, key=lambda n: (v.C % n > 0, max(waste[n], 1 / 64), n))
 
 
-def _align(v: View, channels: int) -> int:
-    """How many values, 16 at most, always lie together where rows and channel blocks begin."""
-    return math.gcd(v.stride, channels * v.S, 16) if v.S > 1 else math.gcd(v.stride, 16)
+def _align(v: View, channels: int, lanes: int) -> int:
+    """How many values, 16 at most, always lie together where rows, channel blocks and tiles begin."""
+    return math.gcd(v.stride, channels * v.S, lanes, 16)
 
 
 def _power(n: int) -> int:
@@ -279,7 +279,7 @@ def _power(n: int) -> int:
 
 # ---- Memory, and the device ------------------------------------------------------------------------------------------
 
-_clear = {}  # counters that are 0 between two launches, by device and stream
+_clear = {}  # counters that are 0 between two launches, by device
 
 
 def _partial(plan: Plan, results: int, mean):
@@ -290,13 +290,14 @@ def _partial(plan: Plan, results: int, mean):
 def _counters(plan: Plan, mean):
     """Counters that are 0, as every launch leaves them.
 
-    In a CUDA graph they are its own, and cleared in it: what is kept here might be in use while it is replayed. In
-    the interpreter they are new, since what interrupts it leaves them as they are.
+    Kept are those of the default stream, on which no two launches run at once. On another stream, which a CUDA graph
+    is captured on or made ready on, memory may belong to the graph; and what interrupts the interpreter leaves the
+    counters as they are: there they are new.
     """
     new = {"dtype": torch.int32, "device": mean.device}
-    if not mean.is_cuda or torch.cuda.is_current_stream_capturing():
+    if not mean.is_cuda or torch.cuda.current_stream(mean.device) != torch.cuda.default_stream(mean.device):
         return torch.zeros(plan.counters, **new)
-    place = mean.get_device(), torch.cuda.current_stream(mean.device).cuda_stream
+    place = mean.get_device()
     if place not in _clear or len(_clear[place]) < plan.counters:
         _clear[place] = torch.zeros(_power(plan.counters), **new)
     return _clear[place]

@@ -10,6 +10,8 @@ Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", 
 import triton
 import triton.language as tl
 
+from bn import tiles
+
 GROUP = tl.constexpr(32)  # tasks whose results are merged first, where there are many
 
 # fmt: off
@@ -24,9 +26,17 @@ def columns_of(lane, block, view, size: tl.constexpr):
     if size[3]:
         columns, exist = block, block < C
     else:
-        columns = (lane + tl.arange(0, LANES))[None, :]
-        exist = columns < tl.minimum((block + 1) * CHANNELS, C) * S
+        places = tl.arange(0, LANES)[None, :]
+        columns = lane + places
+        exist = columns < tl.minimum((block + 1) * CHANNELS, C).to(tl.int64) * S
     return columns, exist
+
+
+@triton.jit
+def starts_of(block, run, size: tl.constexpr):
+    """The channels of a block, (1, CHANNELS to the next power of two), and the first column of each."""
+    channels = tiles.channels_of(block, size)
+    return channels, channels.to(tl.int64) * run
 
 
 @triton.jit

@@ -23,21 +23,22 @@ import triton.language as tl
 def task_at(task, block, view, size: tl.constexpr, LENGTH):
     """First row and lane of a task of a channel block, counted from the tensor's first, and how many tiles it has.
 
-    Lanes are positions of the channel with PLANES, otherwise columns.
+    Lanes are positions of the channel with PLANES, otherwise columns. All but the number of tiles has 64 bits.
     """
     N, _, S, _ = view
     ROWS: tl.constexpr = size[0]
     LANES: tl.constexpr = size[1]
     CHANNELS: tl.constexpr = size[2]
+    task = task.to(tl.int64)
     if size[3]:
-        pieces = tl.cdiv(S, LENGTH * LANES)
+        pieces = tl.cdiv(S.to(tl.int64), LENGTH * LANES)
         row, lane = task // pieces * ROWS, task % pieces * (LENGTH * LANES)
-        number = tl.minimum(tl.cdiv(S - lane, LANES), LENGTH)
+        rest = tl.cdiv(S - lane, LANES)
     else:
         across = tl.cdiv(CHANNELS * S, LANES)
-        row, lane = task // across * (LENGTH * ROWS), block * (CHANNELS * S) + task % across * LANES
-        number = tl.minimum(tl.cdiv(N - row, ROWS), LENGTH)
-    return row, lane, number
+        row, lane = task // across * (LENGTH * ROWS), block.to(tl.int64) * (CHANNELS * S) + task % across * LANES
+        rest = tl.cdiv(N - row, ROWS)
+    return row, lane, tl.minimum(rest, LENGTH).to(tl.int32)
 
 
 @triton.jit
@@ -58,22 +59,28 @@ def lanes_of(view, size: tl.constexpr):
 @triton.jit
 def tile_at(index, row, lane, lanes, block, view, size: tl.constexpr):
     """Where the values of tile `index` of a task lie, and which of them exist, (ROWS, LANES) each."""
-    N, C, S, _ = view
+    N, _, S, _ = view
     ROWS: tl.constexpr = size[0]
     LANES: tl.constexpr = size[1]
-    CHANNELS: tl.constexpr = size[2]
     ALIGN: tl.constexpr = size[4]
-    stride = aligned(view[3], ALIGN)
+    stride = aligned(view[3], ALIGN).to(tl.int64)
     if size[3]:
-        start = row.to(tl.int64) * stride + aligned(block * S.to(tl.int64), ALIGN) + lane
-        offset, row, lane, end = start + index * LANES, row, lane + index * LANES, S
+        start = row * stride + aligned(block * S.to(tl.int64), ALIGN) + lane
+        offset, lane, end = start + index * LANES, lane + index * LANES, S
     else:
-        end = tl.minimum((block + 1) * CHANNELS, C) * S
-        offset = row.to(tl.int64) * stride + aligned(lane, ALIGN) + index * (ROWS * stride.to(tl.int64))
+        offset = row * stride + aligned(lane, ALIGN) + index * (ROWS * stride)
         row += index * ROWS
-    end = aligned(end - lane, ALIGN)
-    inside = (tl.arange(0, ROWS)[:, None] < N - row) & (tl.arange(0, LANES)[None, :] < end)
+        end = _end_of(block, view, size)
+    # Few rows and lanes are left, or more than enough: 32 bits hold what is compared for each value.
+    rows, lanes_left = tl.minimum(N - row, ROWS).to(tl.int32), tl.minimum(end - lane, LANES).to(tl.int32)
+    inside = (tl.arange(0, ROWS)[:, None] < rows) & (tl.arange(0, LANES)[None, :] < aligned(lanes_left, ALIGN))
     return offset + lanes, inside
+
+
+@triton.jit
+def _end_of(block, view, size: tl.constexpr):
+    """The column behind the last one of a channel block."""
+    return tl.minimum((block + 1) * size[2], view[1]).to(tl.int64) * view[2]
 
 
 @triton.jit
@@ -144,7 +151,13 @@ def moments(x, row, lane, number, block, view, size: tl.constexpr, T: tl.constex
 def channels_at(lane, block, view, size: tl.constexpr):
     """The channel of each lane of a tile: a number with PLANES, otherwise (1, LANES)."""
     LANES: tl.constexpr = size[1]
-    return block if size[3] else ((lane + tl.arange(0, LANES)) // view[2])[None, :]
+    if size[3]:
+        channels = block
+    else:
+        first = block.to(tl.int64) * (size[2] * view[2])
+        within = (lane - first).to(tl.int32) + tl.arange(0, LANES)
+        channels = (block * size[2] + within // view[2])[None, :]
+    return channels
 
 
 @triton.jit
@@ -187,14 +200,13 @@ def _bytes_at(index, row, lane, block, view, size: tl.constexpr, EACH: tl.conste
     N, C, S, stride = view
     ROWS: tl.constexpr = size[0]
     LANES: tl.constexpr = size[1]
-    CHANNELS: tl.constexpr = size[2]
     if size[3]:
         run, runs, first, lane, end = tl.cdiv(S, EACH), C, block, lane + index * LANES, S
     else:
-        run, runs, first, end = tl.cdiv(stride, EACH), 1, 0, tl.minimum((block + 1) * CHANNELS, C) * S
+        run, runs, first, end = tl.cdiv(stride, EACH), 1, 0, _end_of(block, view, size)
         row += index * ROWS
     n, places = row + tl.arange(0, ROWS)[:, None], lane // EACH + tl.arange(0, LANES // EACH)[None, :]
-    return (n.to(tl.int64) * runs + first) * run + places, (n < N) & (places * EACH < end)
+    return (n * runs + first) * run + places, (n < N) & (places * EACH < end)
 
 
 @triton.jit

@@ -79,7 +79,7 @@ def test_every_value_is_in_one_tile_of_one_task(shape, channels_last, itemsize, 
         whole = view.C % channels == 0 and channels * view.S % lanes == 0
         assert blocks == 1 or channels * view.S % 8 == 0  # two blocks have no byte of bits together
     assert options["EVEN"] == (whole and view.N % rows == 0)
-    starts = [view.stride, channels * view.S] if view.S > 1 else [view.stride]
+    starts = [view.stride, channels * view.S, lanes]
     assert all(start % options["ALIGN"] == 0 for start in starts)
     groups = -(-splits // partials.GROUP.value) if options["TREE"] else 0
     assert plan.shape == (splits + groups, view.C if options["PLANES"] else view.stride)

@@ -19,9 +19,9 @@ SMALL = {"bn.lab.data.splits", *(f"bn.lab.train.{name}" for name in ("mlp", "rep
 IMAGES = {
     *("bn.eager", "bn.functional", "bn.layers", "bn.operands", "bn.sync", "bn.lab.architectures"),
     *("bn.lab.data.augment", "bn.lab.data.splits"),
-    *("bn.lab.train.inception", "bn.lab.train.joined", "bn.lab.train.loop", "bn.lab.train.settings"),
+    *(f"bn.lab.train.{name}" for name in ("batches", "inception", "joined", "loop", "settings")),
 }
-KERNELS = {"bn.ops", "bn.launch", "bn.kernels", "bn.tiles", "bn.inductor"}
+KERNELS = {"bn.ops", "bn.launch", "bn.kernels", "bn.partials", "bn.tiles", "bn.inductor"}
 TRAINERS = {"bn.lab.train.replicas": (SMALL, set()), "bn.lab.train.loop": (IMAGES, KERNELS)}
 SETTING = Setting("bn", "digits", steps=4, every=2, batch=10, learning_rate=0.1, weight_std=0.1)
 RECIPE = recipes.bn_x5(recipes.inception(recipes.SIZES["smoke", "digits"], "digits", 0.03, 2))
