@@ -298,9 +298,10 @@ def _counters(plan: Plan, mean):
     if not mean.is_cuda or torch.cuda.current_stream(mean.device) != torch.cuda.default_stream(mean.device):
         return torch.zeros(plan.counters, **new)
     place = mean.get_device()
-    if place not in _clear or len(_clear[place]) < plan.counters:
-        _clear[place] = torch.zeros(_power(plan.counters), **new)
-    return _clear[place]
+    counters = _clear.get(place)
+    if counters is None or len(counters) < plan.counters:
+        counters = _clear[place] = torch.zeros(_power(plan.counters), **new)
+    return counters
 
 
 def _device(x):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_interpreter")
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
 @pytest.mark.parametrize("shape", [(6, 16), (8, 16), (60, 112), (1024, 4096)], ids=str)
 def test_resident_blocks_begin_where_they_are_aligned_to(shape, itemsize):
-    """`tiles.aligned` takes off what is no multiple of ALIGN: then two blocks are one, and a block's end is its start."""
+    """`tiles.aligned` takes off what is no multiple of ALIGN: two blocks would be one, and a block's end its start."""
     launched = launch._resident(launch.View(*shape, 1, shape[1]), itemsize)
     assert not launched or launched.options["CHANNELS"] % launched.options["ALIGN"] == 0
 

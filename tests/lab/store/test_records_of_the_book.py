@@ -68,6 +68,9 @@ def test_what_is_carried_over_is_of_a_record_and_says_why():
 @each_record
 def test_a_record_of_the_book_can_be_judged_and_tells_of_changed_rules(path):
     record = records.read(path)
+    if not record["rules"]:  # what a compiler says decides nothing
+        assert record["scale"] == "compiled"
+        return
     for claim in claims.of_chapter(record["experiment"]):
         verdict, then = verdicts.judge(claim.id, record), record["rules"].get(claim.id)
         assert verdict.verdict in verdicts.VERDICTS
