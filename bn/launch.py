@@ -16,6 +16,9 @@ from bn import kernels, partials
 
 BLOCK = 2_048 if triton.knobs.runtime.interpret else 4_096  # bytes of a tile: two reads of each of WARPS' threads
 WARPS = 1 if triton.knobs.runtime.interpret else 4
+REGISTERS = (
+    96  # of each of those threads, at most: without a limit the assembler moves addresses to memory to save some
+)
 RESIDENT = 8_192  # most values that a program of the resident schedule holds: 16 in each of 512 threads
 CHANNELS = 128  # bytes of neighbouring channels that a tile has of a row: a whole line of the cache
 TASK = 8  # tiles of a task, more where there would be too many tasks, fewer where they would not fill the GPU
@@ -182,7 +185,7 @@ def _window(v: View, itemsize: int, bytes_each: int) -> Plan:
     groups = triton.cdiv(splits, partials.GROUP.value) if tree else 0
     run = 1 if tile.PLANES else v.S
     merge = min(_power((groups or splits) * run), max(MERGE // _power(tile.CHANNELS), 1))
-    options = _options(tile, WARPS) | {"MERGE": merge, "TREE": tree}
+    options = _limited(tile) | {"MERGE": merge, "TREE": tree}
     shape = splits + groups, v.C if tile.PLANES else v.stride
     return Plan((2 * blocks * tasks,), (blocks, tasks, length, lag), options, shape, 1 + blocks * (2 + groups))
 
@@ -192,7 +195,7 @@ def _single(v: View, itemsize: int) -> Plan:
     """One phase, each task by itself."""
     tile = _tile(v, itemsize)
     blocks, tasks, length, _ = _tasks(v, tile)
-    return Plan((blocks * tasks,), (tasks, length), _options(tile, WARPS))
+    return Plan((blocks * tasks,), (tasks, length), _limited(tile))
 
 
 def replan() -> None:
@@ -203,6 +206,10 @@ def replan() -> None:
 
 def _options(tile: Tile, warps: int) -> dict:
     return tile._asdict() | {"EVICT": EVICT, "num_warps": warps}
+
+
+def _limited(tile: Tile) -> dict:
+    return _options(tile, WARPS) | {"maxnreg": REGISTERS}
 
 
 def _tasks(v: View, tile: Tile) -> tuple[int, int, int, int]:

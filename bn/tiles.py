@@ -115,9 +115,9 @@ def total(values, size: tl.constexpr):
 def moments(x, row, lane, number, block, view, size: tl.constexpr, T: tl.constexpr):
     """Of a task: how many values each channel or column has there, their mean and their squared deviations.
 
-    Every lane sums on its own, from the mean of the first tile on: the squares of a mean far from 0 are never summed, and
-    between the first tile and the last no thread waits for another. Where deviations are d, of n values in k tiles, at
-    most sum(d)**2 / n <= k * the squared deviations, so that their difference loses a factor of k at most.
+    Every lane sums on its own, from the mean of the first tile on: the square of a mean far from 0 is never summed,
+    and between the first tile and the last no thread waits for another. Where deviations are d, of n values in k
+    tiles, sum(d)**2 / n <= k * the squared deviations, so that their difference loses a factor of k at most.
     """
     N, _, S, _ = view
     ROWS: tl.constexpr = size[0]
