@@ -16,9 +16,7 @@ from bn import kernels, partials
 
 BLOCK = 2_048 if triton.knobs.runtime.interpret else 4_096  # bytes of a tile: two reads of each of WARPS' threads
 WARPS = 1 if triton.knobs.runtime.interpret else 4
-REGISTERS = (
-    96  # of each of those threads, at most: without a limit the assembler moves addresses to memory to save some
-)
+REGISTERS = 96  # of each of those threads: without a limit the assembler moves addresses to memory to save some
 RESIDENT = 8_192  # most values that a program of the resident schedule holds: 16 in each of 512 threads
 CHANNELS = 128  # bytes of neighbouring channels that a tile has of a row: a whole line of the cache
 TASK = 8  # tiles of a task, more where there would be too many tasks, fewer where they would not fill the GPU
