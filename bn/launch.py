@@ -207,7 +207,8 @@ def _options(tile: Tile, warps: int) -> dict:
 
 
 def _limited(tile: Tile) -> dict:
-    return _options(tile, WARPS) | {"maxnreg": REGISTERS}
+    # Where values are read one by one, each has an address of its own, and more registers are needed.
+    return _options(tile, WARPS) | ({"maxnreg": REGISTERS} if tile.ALIGN >= 4 else {})
 
 
 def _tasks(v: View, tile: Tile) -> tuple[int, int, int, int]:
