@@ -23,7 +23,7 @@ TASK = 8  # tiles of a task, more where there would be too many tasks, fewer whe
 PROGRAMS = 2_048  # tasks of a phase that fill it, a few times over
 SPLITS = 2_048  # most tasks below each other in a channel block, whose results are merged in groups,
 ALONE = 64  # and so many without groups
-MERGE = 1_024  # results that are merged at a time
+MERGE = 512  # results that are merged at a time
 WINDOW = 20 * 2**20  # bytes between the two phases: they and what is written must stay in the L2 cache, 50 or 60 MB
 EVICT = "evict_first"  # what the L2 cache is told of outputs: not read again soon, or "" for nothing
 
