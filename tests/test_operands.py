@@ -341,8 +341,8 @@ REFUSED = {  # operator, argument, what it is instead, type of error, what is sa
     "dy dtype": ("backward", "dy", torch.ones(4, 3, 5, 2).half(), RuntimeError, "dy must match .*float16"),
     "mu": ("backward", "mean", torch.ones(2), RuntimeError, r"mean should .* 3 .* \(2,\)"),
     "rstd dtype": ("backward", "rstd", V.bfloat16(), RuntimeError, "rstd must have dtype torch.float32, .*bfloat16"),
-    "bits": ("backward", "bits", torch.ones(7, dtype=torch.uint8), RuntimeError, r"\(0,\) or \(30,\), .* \(7,\)"),
-    "bits dtype": ("backward", "bits", torch.ones(30), RuntimeError, "bits must have dtype torch.uint8.*float32"),
+    "bits": ("backward", "bits", torch.ones(7, dtype=torch.uint8), RuntimeError, r"\(0,\) or \(36,\), .* \(7,\)"),
+    "bits dtype": ("backward", "bits", torch.ones(36), RuntimeError, "bits must have dtype torch.uint8.*float32"),
 }
 
 
@@ -367,7 +367,7 @@ def test_operators_refuse_what_the_kernels_would_misread(operator, name, wrong, 
 
 def test_bits_without_relu_are_refused():
     made = operands()[1]
-    with pytest.raises(RuntimeError, match=r"bits must have shape \(0,\) where relu is False, .*\(30,\)"):
+    with pytest.raises(RuntimeError, match=r"bits must have shape \(0,\) where relu is False, .*\(36,\)"):
         ops.backward(**made, eps=EPS, relu=False, training=True, residual=True)
 
 
