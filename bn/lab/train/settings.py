@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Setting:
-    """What one network is trained with; a run is a setting and a seed."""
+    """What one network is trained with; a run is a setting and a seed.
+
+    - `optimizer`: one of `bn.lab.train.optimizers.OPTIMIZERS`.
+    - `studied`: whether more than accuracies is measured on the way: the inputs of its last hidden sigmoids and, with
+      BN, the statistics of the population.
+    """
 
     network: str  # "plain" or "bn"
     dataset: str
@@ -14,6 +19,8 @@ class Setting:
     batch: int
     learning_rate: float
     weight_std: float
+    optimizer: str = "sgd"
+    studied: bool = True
 
     @property
     def name(self) -> str:
@@ -22,8 +29,8 @@ class Setting:
 
     @property
     def alike(self) -> "Setting":
-        """The same for all settings whose networks may train at once."""
-        return replace(self, learning_rate=0, weight_std=0)
+        """The same for all settings whose networks may train at once; one of torch's optimizers has one rate."""
+        return replace(self, learning_rate=0 if self.optimizer == "sgd" else self.learning_rate, weight_std=0)
 
 
 @dataclass(frozen=True, kw_only=True)

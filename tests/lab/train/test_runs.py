@@ -101,7 +101,8 @@ def test_a_run_of_digits_holds_what_it_promises(fresh_runs):
     shapes = {name: value.shape for name, value in found.items() if name != "meta"}
     assert shapes == {
         **{name: (5,) for name in ("steps", "validation", "test", "finite")},
-        **{"percentiles": (5, 5, 100), "pooled": (5, 5), "mean": (5, 100), "std": (5, 100), "population": ()},
+        **{"percentiles": (5, 99, 100), "pooled": (5, 3), "mean": (5, 100), "std": (5, 100)},
+        **{"look_steps": (4,), "population": (4,), "moving": (4, 2)},
     }
     assert found["steps"].tolist() == [0, 5, 10, 15, 20]
     assert Setting(**found["meta"]["setting"]) == DIGITS
