@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from bn.lab import paths
 from bn.lab.judge import verdicts
@@ -27,13 +28,13 @@ _OF_A_RECORD = ("scale", "dataset", "papers_own_size", "asked", "training_images
 
 @dataclass(frozen=True)
 class Earlier:
-    """A verdict by an earlier rule; `record`, None where it was not run, says of it what `speech.size` needs.
+    """A verdict by an earlier rule; `record` has what `speech.size` says of the run behind it.
 
     `why`: what was wrong with that rule, in the words of the claim that took its place.
     """
 
     verdict: Verdict
-    record: dict | None
+    record: dict
     why: str
 
 
@@ -45,8 +46,12 @@ def of(claim: Claim) -> list[Earlier]:
     if claim.replaced is None:
         return []
     kept = [entry for entry in claims.replaced()[claim.id] if not same_rule(entry, claim)]
-    reasons = [*(entry["replaced"] or claim.replaced for entry in kept[1:]), claim.replaced]
-    return [Earlier(_verdict(e, claim), e["record"], why) for e, why in zip(kept, reasons, strict=True) if e["lines"]]
+    pairs = pairwise([*kept, {"replaced": claim.replaced}])
+    return [
+        Earlier(_verdict(entry, claim), entry["record"], later["replaced"] or claim.replaced)
+        for entry, later in pairs
+        if entry["lines"]  # what was not run decided nothing
+    ]
 
 
 def same_rule(entry: dict, claim: Claim) -> bool:

@@ -15,7 +15,7 @@ from bn.lab.store import claims, code, files, records
 from bn.lab.train import loop, predictions, replicas
 from bn.lab.train.specs import ImageSpec
 
-COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
+COMMITTED = sorted(paths.RECORDS.glob("*/*.json"))
 OF_SPEED = "kernels"  # its record is of measurements, with a command and a provenance of its own
 MEASURING = [f"bn.lab.chapters.kernels.{name}" for name in ("cases", "measure", "precision", "step")]
 each_record = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
