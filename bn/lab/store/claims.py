@@ -36,7 +36,7 @@ from bn.lab.store import code
 # the paper but a goal of ours, judged by both ends of its interval and kept out of the ledger.
 KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
 WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
-RELATIONS = ("at_most", "at_least", "more_than")
+RELATIONS = ("at_most", "at_least", "more_than", "within")  # the last of the distance from 0
 _REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
 _OPTIONAL = {"scale", "found", "replaced"}
 
