@@ -20,7 +20,7 @@ def gains(record: dict, part: str, change: str) -> list[float]:
 
 def gains_without_bn(record: dict) -> list[float]:
     """The same of shuffling in the network without BN, after as many steps."""
-    before = cut(record["networks"]["inception"], record, "shuffling")
+    before = record["plain"].get("inception") or cut(record["networks"]["inception"], record, "shuffling")
     return points(finals(record["plain"]["shuffling"]), finals(before))
 
 
@@ -28,7 +28,7 @@ def cut(network: dict, record: dict, change: str) -> dict:
     """A network's evaluations up to the last step of the run with a change alone."""
     last = record["alone"][change]["steps"][-1]
     kept = sum(step <= last for step in network["steps"])
-    both = {name: [seed[:kept] for seed in network[name]] for name in ("validation", "test")}
+    both = {name: [seed[:kept] for seed in network[name]] for name in ("validation", "test") if name in network}
     return network | both | {"steps": network["steps"][:kept]}
 
 
