@@ -26,7 +26,7 @@ def today(experiment: str) -> set[str]:
     roots = {"algorithm": [[identities.__name__]], "inception": [[counts.__name__]]}
     roots |= {OF_SPEED: [MEASURING, ["bn.launch"]]}  # measured, and what the compiler says
     roots |= {"ensemble": [[predictions.__name__]], "training_speed": [[throughput.__name__]]}
-    trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
+    trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
     found, house = set(), sources()
     for modules in [[trainer.__name__], *roots.get(experiment, [])]:
         found |= {files.digest(code.closure(tuple(modules), house, kernels)) for kernels in (False, True)}

@@ -21,7 +21,7 @@ def compared(record: dict, part: str, change: str) -> tuple[dict, dict]:
     networks, changed = record["networks"], record[part][change]
     if part == "left_out":
         return networks["bn_x5"], changed
-    return changed, networks["bn_baseline"] if part == "alone" else record["plain"]["unchanged"]
+    return changed, networks["bn_baseline"] if part == "alone" else record["plain"]["inception"]
 
 
 def ends(network: dict) -> list[float]:
@@ -46,10 +46,10 @@ def left_out(record: dict, change: str) -> dict[str, Estimate]:
 
 
 def shuffling(record: dict) -> dict[str, Estimate]:
-    """With BN, without it, and the first less the second: the interaction of shuffling and BN."""
-    with_bn, without = gains(record, "left_out", "shuffling"), gains(record, "plain", "shuffling")
+    """What it gives BN-x5; and what it gives BN-Baseline less what it gives Inception: its interaction with BN."""
+    with_bn, without = gains(record, "alone", "shuffling"), gains(record, "plain", "shuffling")
     return {
-        "change_gain": statistics.mean(with_bn),
+        "change_gain": statistics.mean(gains(record, "left_out", "shuffling")),
         "plain_gain": statistics.mean(without),
         "more_than_plain": statistics.mean([a - b for a, b in zip(with_bn, without, strict=True)]),
     }
