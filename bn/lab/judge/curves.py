@@ -1,7 +1,7 @@
 """Accuracy over training, read in one way everywhere: the running median of five evaluations.
 
-No lucky evaluation counts. A run that never reaches an accuracy takes infinitely many steps to it; where that would
-make a ratio larger than it is, it counts with its whole length instead.
+No lucky evaluation counts. A run that never reaches an accuracy takes infinitely many steps to it; where steps are
+compared it counts with its whole length, and how many seeds get there is told beside.
 
 The networks of section 4.2 are compared in a record or a view of one: a dict whose `networks` hold, by name, for each
 seed the curves `validation` and `test` (shares, None after a divergence) at `steps`. The target is the largest running
@@ -9,16 +9,17 @@ median of Inception, mean over its seeds: what the paper calls its maximum accur
 """
 
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
-from bn.lab.train.sweep import final
 
 WINDOW = 5  # evaluations in a running median: two lucky ones do not count, three do
 NEAR = 0.95  # of the target: a second, earlier one, which both networks reach while they still climb
 LOST = 1.5  # times chance: a network below that has learned nothing
+_OF_SEEDS = ("seeds", "validation", "test", "diverged", "infinite", "seconds", "final_test", "final_train")
 
 
 def running_median(accuracy: np.ndarray) -> np.ndarray:
@@ -45,8 +46,14 @@ def peaks(network: dict) -> list[float]:
 
 
 def finals(network: dict) -> list[float]:
-    """Final test accuracy of each seed, a share; NaN where the network diverged."""
-    return [final(seed) for seed in network["test"]]
+    """Final accuracy of each seed on all test images, a share; NaN where the network diverged."""
+    return [math.nan if end is None else end for end in network["final_test"]]
+
+
+def or_chance(network: dict, accuracies: list[float | None]) -> list[float]:
+    """Accuracies of each seed; a network that diverged has none and answers by chance."""
+    chance = 1 / network["recipe"]["classes"]
+    return [chance if end is None or math.isnan(end) else end for end in accuracies]
 
 
 def target(view: dict) -> float:
@@ -66,21 +73,54 @@ def steps_reaching(network: dict, accuracy: float, whole: bool = False) -> list[
 
 
 def speed_up(view: dict, name: str, share: float = 1.0) -> Estimate:
-    """How many times fewer steps than Inception a network needs to Inception's best accuracy, or to a share of it.
+    """How many times fewer steps than Inception a network needs to Inception's best accuracy, or to a share of it."""
+    return times_fewer(view, view["networks"]["inception"], view["networks"][name], share)
 
-    NaN where a seed of either never gets there.
+
+def times_fewer(view: dict, slow: dict, fast: dict, share: float = 1.0) -> Estimate:
+    """How many times fewer steps `fast` needs than `slow` to Inception's best accuracy, or to a share of it.
+
+    Geometric mean over the seeds that all three have. The target is taken anew in each resample of the seeds, so that
+    the interval has its uncertainty too. Of Inception the steps to its best are those to its own best, in each seed. No
+    interval where Inception has no accuracy at all.
     """
-    base, network, level = view["networks"]["inception"], view["networks"][name], share * target(view)
-    reference = steps_to_own_peak(base) if share == 1 else steps_reaching(base, level, whole=True)
-    return times_fewer(reference, steps_reaching(network, level))
+    base, slow, fast = common({"base": view["networks"]["inception"], "slow": slow, "fast": fast}).values()
+    own, best = slow["validation"] == base["validation"] and share == 1, np.array(peaks(base))
+    if not best.all():
+        return statistics.without_interval(math.nan, len(best))
+    reference, ours, whole = np.array(steps_to_own_peak(slow)), _climb(fast), _climb(slow)
+
+    def logs(chosen: np.ndarray) -> np.ndarray:
+        level = share * best[chosen].mean()
+        steps = reference if own else whole(level)
+        return np.log(steps[chosen]) - np.log(ours(level)[chosen])
+
+    return statistics.ratio_of_common(logs, len(best))
 
 
-def times_fewer(reference: list[float], steps: list[float]) -> Estimate:
-    """Ratio of the mean steps, `reference` over `steps`; NaN where a seed of either has none."""
-    # Of the reference too: an Inception that diverged at once has no best accuracy to be compared with.
-    if not np.isfinite([reference, steps]).all() or not any(steps):
-        return statistics.without_interval(math.nan, len(steps))
-    return statistics.ratio_bootstrap(reference, steps)
+def _climb(network: dict) -> Callable[[float], np.ndarray]:
+    """The steps to any accuracy, or the whole run, (seeds,): `steps_reaching` for many accuracies."""
+    steps = np.array(network["steps"], float)
+    medians = np.array([running_median(np.array(seed, float)) for seed in network["validation"]])
+    highest = np.maximum.accumulate(np.nan_to_num(medians, nan=-np.inf), axis=1)
+
+    def to(accuracy: float) -> np.ndarray:
+        there = highest >= accuracy
+        return np.where(there[:, -1], steps[there.argmax(1)], steps[-1])
+
+    return to
+
+
+def common(networks: Mapping[str, dict]) -> dict[str, dict]:
+    """The same networks at the seeds that all of them have, in the order of the first."""
+    seeds = {name: list(net.get("seeds", range(len(net["validation"])))) for name, net in networks.items()}
+    first, *others = seeds.values()
+    shared = [seed for seed in first if all(seed in known for known in others)]
+    return {name: _at(net, [seeds[name].index(seed) for seed in shared]) for name, net in networks.items()}
+
+
+def _at(network: dict, kept: list[int]) -> dict:
+    return network | {key: [network[key][i] for i in kept] for key in _OF_SEEDS if key in network}
 
 
 def points(ours: list[float], theirs: list[float]) -> list[float]:
@@ -95,15 +135,9 @@ def gain(ours: list[float], theirs: list[float]) -> Estimate:
 
 def reached(view: dict, network: dict) -> Estimate:
     """The share of the seeds that come to Inception's best accuracy."""
-    return statistics.plain_share(np.isfinite(steps_reaching(network, target(view))))
+    return statistics.share(np.isfinite(steps_reaching(network, target(view))))
 
 
 def diverged(network: dict) -> list[bool]:
     """For each seed, whether its loss was once not finite."""
     return [step is not None for step in network["diverged"]]
-
-
-def lost(network: dict) -> list[bool]:
-    """For each seed, whether it diverged or never came above 1.5 times chance."""
-    chance, ends = 1 / network["recipe"]["classes"], zip(diverged(network), peaks(network), strict=True)
-    return [ended or best < LOST * chance for ended, best in ends]

@@ -5,7 +5,7 @@ Where no interval can be had, of one seed or of numbers that are not finite, the
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ INTERVALS = ("t", "log-ratio t", "bootstrap", "Clopper-Pearson", "range", "none"
 LEVEL = 0.95  # of every interval but the range
 MOST_FLIPPED = 20  # differences in a sign-flip test: a million flips
 _RESAMPLES = 9_999
+_OF_COMMON = 999  # resamples for a standard error, which is then known to 2%
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Estimate:
     """A value over `n` seeds, from `low` to `high`, and in `interval` what these two are: one of INTERVALS.
 
     "range" is the smallest and the largest over the seeds, "none" is NaN at both ends, all others are 95% intervals.
-    ValueError where `interval` is unknown, or does not go with the ends.
+    `values`: of each seed, for a mean and a ratio. ValueError where `interval` is unknown, or does not go with the
+    ends.
     """
 
     value: float
@@ -30,6 +32,7 @@ class Estimate:
     high: float
     n: int
     interval: str = "none"  # so that ends without a word on what they are cannot be written down
+    values: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.interval not in INTERVALS:
@@ -54,7 +57,7 @@ def mean(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math
     """
     values = np.asarray(values, float)
     value, half = values.mean(), _half_width(values)
-    return _between(value, *np.clip([value - half, value + half], *bounds), len(values), "t")
+    return _between(value, *np.clip([value - half, value + half], *bounds), len(values), "t", values)
 
 
 def mean_curve(values: Sequence[Sequence[float]], bounds: tuple[float, float] = (-math.inf, math.inf)) -> np.ndarray:
@@ -78,7 +81,26 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimat
     with np.errstate(all="ignore"):
         logs = mean(np.log(a) - np.log(b))
         value, low, high = np.exp([logs.value, logs.low, logs.high])
-    return _between(value, low, high, logs.n, "log-ratio t")
+        return _between(value, low, high, logs.n, "log-ratio t", np.exp(logs.values))
+
+
+def ratio_of_common(logs: Callable[[np.ndarray], np.ndarray], n: int) -> Estimate:
+    """Geometric mean of the ratios of n paired seeds that all depend on one number taken from the same seeds.
+
+    Such a number is the accuracy to which steps are counted. `logs` gives of some seeds, indices (n,) with repetition,
+    the logarithms of their ratios (n,), with that number taken from these seeds. The interval is the t-interval of the
+    logarithms, its standard error that of resamples of the seeds (Efron 1979), so that what is uncertain of the common
+    number counts; where there is no such number it is the interval of `ratio`, up to chance.
+    """
+    all_of_them = np.asarray(logs(np.arange(n)), float)
+    value = all_of_them.mean()
+    if n < 2 or not np.isfinite(all_of_them).all():
+        with np.errstate(all="ignore"):
+            return without_interval(np.exp(value), n)
+    draw = np.random.default_rng(0)
+    means = [np.mean(logs(draw.integers(n, size=n))) for _ in range(_OF_COMMON)]
+    half = _quantile(n) * np.std(means) * math.sqrt(n / (n - 1))  # a resample varies by so much less than a sample
+    return _between(*np.exp([value, value - half, value + half]), n, "log-ratio t", np.exp(all_of_them))
 
 
 def ratio_bootstrap(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
@@ -94,6 +116,23 @@ def ratio_bootstrap(numerators: Sequence[float], denominators: Sequence[float]) 
     drawn = {"n_resamples": _RESAMPLES, "method": "percentile", "rng": np.random.default_rng(0)}
     found = stats.bootstrap((a, b), _ratio_of_means, paired=True, confidence_level=LEVEL, **drawn)
     return _between(value, *found.confidence_interval, n, "bootstrap")
+
+
+def p_value(estimate: Estimate, limit: float) -> float:
+    """Two-sided p-value of the true value being `limit`: below 0.05 just where the 95% interval leaves `limit` out.
+
+    NaN where the estimate has no such interval.
+    """
+    e = estimate
+    if e.interval == "Clopper-Pearson":
+        return _binomial_p(round(e.value * e.n), e.n, limit)
+    if e.interval not in ("t", "log-ratio t"):
+        return math.nan
+    scale = np.log if e.interval == "log-ratio t" else float
+    distance, half = abs(scale(e.value) - scale(limit)), _half_of(e, scale)
+    if half == 0:  # all seeds agree to the last digit
+        return float(distance == 0)
+    return float(2 * stats.t.sf(_quantile(e.n) * distance / half, e.n - 1))
 
 
 def sign_flip(differences: Sequence[float]) -> float:
@@ -145,10 +184,28 @@ def holm(p_values: Iterable[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _between(value: float, low: float, high: float, n: int, interval: str) -> Estimate:
+def _between(value: float, low: float, high: float, n: int, interval: str, values: Sequence[float] = ()) -> Estimate:
     if np.isnan([low, high]).any():
         return without_interval(value, n)
-    return Estimate(float(value), float(low), float(high), n, interval)
+    return Estimate(float(value), float(low), float(high), n, interval, tuple(map(float, values)))
+
+
+def _quantile(n: int) -> float:
+    """Of Student's t, so many of whose standard errors a two-sided interval of n seeds reaches to either side."""
+    return stats.t.ppf((1 + LEVEL) / 2, n - 1)
+
+
+def _half_of(estimate: Estimate, scale: Callable) -> float:
+    """Half its interval on a scale; of a mean whose ends may be cut, as it was before."""
+    if estimate.interval == "t" and estimate.values:
+        return float(_half_width(np.array(estimate.values)))
+    return float(scale(estimate.high) - scale(estimate.low)) / 2
+
+
+def _binomial_p(hits: int, n: int, share: float) -> float:
+    """Twice the smaller tail: the test whose interval is that of Clopper and Pearson."""
+    tails = stats.binom.cdf(hits, n, share), stats.binom.sf(hits - 1, n, share)
+    return float(min(1.0, 2 * min(tails)))
 
 
 def _half_width(values: np.ndarray) -> np.ndarray:
@@ -157,7 +214,7 @@ def _half_width(values: np.ndarray) -> np.ndarray:
     if n < 2:
         return np.full(values.shape[1:], np.nan)
     whole = np.where(np.isfinite(values), values, np.nan)
-    return stats.t.ppf((1 + LEVEL) / 2, n - 1) * stats.sem(whole)
+    return _quantile(n) * stats.sem(whole)
 
 
 def _paired(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

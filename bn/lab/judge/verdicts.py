@@ -1,6 +1,9 @@
 """From a record to a verdict: the estimates of a claim, each with its interval, held against the lines of its rule."""
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from bn.lab import registry
 from bn.lab.judge import statistics
@@ -9,9 +12,21 @@ from bn.lab.judge.statistics import Estimate
 from bn.lab.store import claims
 from bn.lab.store.claims import Claim, Line
 
-OF_THE_PAPER = ("verified", "reproduced", "smaller", "not", "notrun")
+OF_THE_PAPER = (
+    "verified",
+    "consistent",
+    "reproduced",
+    "smaller",
+    "inconclusive",
+    "not",
+    "inconsistent",
+    "notrun",
+    "stated",
+    "open",
+)
 OF_TARGETS = ("met", "notmet", "inconclusive", "notrun")
 VERDICTS = tuple(dict.fromkeys(OF_THE_PAPER + OF_TARGETS))
+_WITHOUT_RULE = {"as stated": "stated", "open": "open"}
 
 
 @dataclass(frozen=True)
@@ -41,13 +56,15 @@ class Verdict:
 def judge(claim_id: str, record: dict | None) -> Verdict:
     """Hold one claim against a record (None: not run).
 
-    Exact claims must hold for every seed; a target is judged by both ends of its interval, others by the estimate. A
+    Exact claims must hold for every seed, whatever is measured and the targets by both ends of their 95% intervals. A
     claim about numbers of ImageNet names the scale that decides; a record of another says nothing of it. Nor does one
     that lacks a run of a network that the claim is about. Raises ClaimsError where a rule judges what the record does
     not hold.
     """
     claim = claims.ledger()[claim_id]
-    if record is None or not claim.rule or record["scale"] != (claim.scale or record["scale"]):
+    if not claim.rule:
+        return Verdict(claim, _WITHOUT_RULE[claim.kind], (), False)
+    if record is None or record["scale"] != (claim.scale or record["scale"]):
         return Verdict(claim, "notrun", (), False)
     try:
         estimated = estimates(claim, record)
@@ -58,6 +75,29 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
     conditions = tuple(_condition(line, estimated[line.estimate], claim.exact) for line in claim.rule if estimated)
     changed = claim.changed_since(record["rules"].get(claim_id))
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
+
+
+def p_value(verdict: Verdict) -> float:
+    """What chance a verdict on something measured leaves to the other side, two-sided; NaN where it has none.
+
+    Of a claim that holds, or is open between, each line must be cleared: the largest p-value of its limits. Of one that
+    does not hold a single line is enough: the smallest, times the number of lines (Bonferroni). Below 0.05 just where
+    the verdict is not "inconclusive", but for that factor.
+    """
+    if verdict.claim.kind != "measured" or not verdict.conditions:
+        return math.nan
+    of_lines = [_p_of_line(condition) for condition in verdict.conditions]
+    if verdict.verdict == "not":
+        against = [p for p, c in zip(of_lines, verdict.conditions, strict=True) if not any(_kept(c, "measured"))]
+        return min(1.0, len(of_lines) * min(against))
+    return float(np.max(of_lines))
+
+
+def holm_of_chapter(name: str, record: dict) -> dict[str, float]:
+    """The p-value of each measured claim of a chapter, adjusted for there being several (Holm 1979), by id."""
+    raw = {claim.id: p_value(judge(claim.id, record)) for claim in claims.of_chapter(name)}
+    raw = {claim_id: p for claim_id, p in raw.items() if math.isfinite(p)}
+    return dict(zip(raw, statistics.holm(raw.values()), strict=True))
 
 
 def estimates(claim: Claim, record: dict) -> dict[str, Estimate]:
@@ -82,30 +122,47 @@ def _condition(line: Line, estimate: Estimate, exact: bool) -> Condition:
 
 
 def _holds(line: Line, value: float) -> bool:
-    held = {"at_most": value <= line.limit, "at_least": value >= line.limit, "more_than": value > line.limit}
+    held = {
+        "at_most": value <= line.limit,
+        "at_least": value >= line.limit,
+        "more_than": value > line.limit,
+        "within": abs(value) <= line.limit,
+    }
     return bool(held[line.relation])
 
 
 def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> str:
     if not conditions or (claim.kind == "measured" and record["scale"] == "smoke"):
         return "notrun"  # a smoke run only shows that the code works
-    if claim.kind == "target":
-        return _of_target(conditions)
-    if not all(condition.holds for condition in conditions):
-        return "not"
     if claim.exact:
-        return "verified"
+        holds, fails = {"mathematics": ("verified", "not"), "arithmetic": ("consistent", "inconsistent")}[claim.kind]
+        return holds if all(condition.holds for condition in conditions) else fails
+    kept = [_kept(condition, claim.kind) for condition in conditions]
+    if not all(map(any, kept)):
+        return "notmet" if claim.kind == "target" else "not"
+    if not all(map(all, kept)):
+        return "inconclusive"
+    if claim.kind == "target":
+        return "met"
     return "reproduced" if record["papers_own_size"] else "smaller"
 
 
-def _of_target(conditions: tuple[Condition, ...]) -> str:
-    """From the interval: met where both ends of each keep to the limit, not met where neither end of one does."""
-    kept = [[_holds(condition.line, end) for end in _ends(condition.estimate)] for condition in conditions]
-    if all(map(all, kept)):
-        return "met"
-    return "inconclusive" if all(map(any, kept)) else "notmet"
+def _kept(condition: Condition, kind: str) -> tuple[bool, bool]:
+    """Whether the lower and the upper end of an interval keep to the limit: both, one or neither.
+
+    Where there is no interval, a target is judged by its value; what is measured stays open, as of one seed.
+    """
+    line, e = condition.line, condition.estimate
+    if e.interval == "none":
+        return (_holds(line, e.value),) * 2 if kind == "target" else (True, False)
+    ends = _holds(line, e.low), _holds(line, e.high)
+    if line.relation == "within" and not any(ends) and e.low < -line.limit and e.high > line.limit:
+        return True, False  # wider than the margin, which lies inside
+    return ends
 
 
-def _ends(estimate: Estimate) -> tuple[float, ...]:
-    """What a target is judged by; where there is no interval, the value itself."""
-    return (estimate.value,) if estimate.interval == "none" else (estimate.low, estimate.high)
+def _p_of_line(condition: Condition) -> float:
+    """Of its limit; where it has two, of the nearer one: that is two one-sided tests (Schuirmann 1987)."""
+    line = condition.line
+    limits = (-line.limit, line.limit) if line.relation == "within" else (line.limit,)
+    return float(np.max([statistics.p_value(condition.estimate, limit) for limit in limits]))

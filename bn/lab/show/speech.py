@@ -150,7 +150,7 @@ def _condition(condition: Condition, claim: Claim, language: str) -> str:
 
 def limit(line: claims.Line) -> str:
     """The limit of a line of a rule, such as ≤ 0.5."""
-    sign = {"at_most": "≤", "at_least": "≥", "more_than": ">"}[line.relation]
+    sign = {"at_most": "≤", "at_least": "≥", "more_than": ">", "within": "±"}[line.relation]
     return left_to_right(f"{sign} {numbers.bare(line.limit)}")
 
 

@@ -12,9 +12,11 @@
       rule:               every line must hold; [] for a claim as stated or open
         - {estimate: speed_up, at_least: 2.0}
       found: "{speed_up} times fewer{speed_up:interval}."   optional: what was found as a sentence
+      replaced: "It had …"  optional: why another rule stood here before; its verdict stays visible
 
 A rule stands here before the run that it judges. Every run keeps the digests of the rules that it ran under, so that a
-verdict whose rule changed afterwards can be told.
+verdict whose rule changed afterwards can be told. What a replaced rule had decided is in book/records/replaced.json
+(bn.lab.judge.replaced).
 """
 
 import hashlib
@@ -34,9 +36,9 @@ from bn.lab.store import code
 # the paper but a goal of ours, judged by both ends of its interval and kept out of the ledger.
 KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
 WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
-RELATIONS = ("at_most", "at_least", "more_than")
+RELATIONS = ("at_most", "at_least", "more_than", "within")  # the last of the distance from 0
 _REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
-_OPTIONAL = {"scale", "found"}
+_OPTIONAL = {"scale", "found", "replaced"}
 
 
 class ClaimsError(ValueError):
@@ -68,6 +70,7 @@ class Claim:
     scale: str | None = None
     found: str | None = None
     group: str | None = None
+    replaced: str | None = None
 
     @property
     def exact(self) -> bool:
@@ -99,6 +102,15 @@ def ledger() -> dict[str, Claim]:
 def rule_digests() -> dict[str, str]:
     """The digest of each claim."""
     return {name: claim.digest for name, claim in ledger().items()}
+
+
+def replaced() -> dict[str, list[dict]]:
+    """What rules had decided before they were replaced, oldest first, by the id of the claim. Raises ClaimsError."""
+    path = paths.RECORDS / "replaced.json"
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ClaimsError(f"{path} cannot be read: {error}") from None
 
 
 def of_chapter(name: str) -> list[Claim]:
@@ -133,7 +145,19 @@ def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: 
     if not isinstance(rule, list) or bool(rule) == (entry["kind"] in WITHOUT_RULE):
         kinds = " or ".join(map(repr, WITHOUT_RULE))
         raise ClaimsError(f"{where}: a claim has a list of lines as its rule, [] where its kind is {kinds}")
+    _check_replaced(entry, where)
     return Claim(experiment, group=group, **entry | {"rule": tuple(_line(line, labels, where) for line in rule)})
+
+
+def _check_replaced(entry: dict, where: str) -> None:
+    why = entry.get("replaced")
+    if why is not None and not (isinstance(why, str) and why.strip()):
+        raise ClaimsError(f"{where}: `replaced` must say in a sentence why the rule was replaced, but it is {why!r}")
+    if why and not replaced().get(entry["id"]):
+        raise ClaimsError(
+            f"{where}: its rule is `replaced`, but {paths.RECORDS / 'replaced.json'} has no earlier verdict of it; "
+            "keep that first, by the rule as it was: python -m bn.lab.judge.replaced"
+        )
 
 
 def _line(line: dict, labels: dict, where: str) -> Line:

@@ -43,7 +43,9 @@ class Recipe:
       4e-5, which Google's later Inceptions were trained with.
     - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
     - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
-    - `watched`: how many images of the validation and test parts are looked at, 0 for all.
+    - `classes`: the first so many by name, where a folder of photographs has more.
+    - `examples`: how many images it trains on, spread evenly over the training part, 0 for all.
+    - `watched`: how many validation images the curve is of, and test images a prediction, 0 for all.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class Recipe:
     shuffled: bool = False
     shards: int
     precision: str  # "float32" or "bfloat16"
+    examples: int = 0
     watched: int
     batch: int
     momentum: float = 0.9

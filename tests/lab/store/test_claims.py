@@ -159,6 +159,31 @@ def test_what_is_wrong_is_said_with_its_file(files, old, new, sentence):
     assert sentence in str(caught.value) and str(paths.CLAIMS) in str(caught.value)
 
 
+def test_a_replaced_rule_has_an_earlier_verdict_and_a_reason(files, tmp_path, monkeypatch):
+    old, new = "- id: alg1-transform\n", "- id: alg1-transform\n  replaced: {why}\n"
+    path = tmp_path / "algorithm.yml"
+    for why in ("3", '" "', "[a]"):
+        path.write_text((text := path.read_text("utf-8")).replace(old, new.format(why=why)), "utf-8")
+        with pytest.raises(ClaimsError, match="claim alg1-transform: `replaced` must say in a sentence why"):
+            files()
+        path.write_text(text, "utf-8")
+    path.write_text(text.replace(old, new.format(why="It was too easy.")), "utf-8")
+    assert files()["alg1-transform"].replaced == "It was too easy."
+    monkeypatch.setattr(claims, "replaced", lambda: {"another": [{}], "alg1-transform": []})
+    with pytest.raises(
+        ClaimsError, match=r"claim .*: its rule is `replaced`, but .*replaced\.json has no earlier verdict"
+    ):
+        files()
+
+
+def test_kept_verdicts_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    assert claims.replaced() == {}
+    (tmp_path / "replaced.json").write_text("{")
+    with pytest.raises(ClaimsError, match=r"replaced\.json cannot be read: "):
+        claims.replaced()
+
+
 def test_a_kind_must_be_one_that_there_is(files):
     with pytest.raises(ClaimsError, match=r"claim fig1a-accuracy: kind must be one of .*, but it is 'empirical'"):
         files(old='"4.1"\n  kind: measured\n  claim: "The batch', new='"4.1"\n  kind: empirical\n  claim: "The batch')

@@ -15,7 +15,7 @@ from bn.lab.store import claims, code, files, records
 from bn.lab.train import loop, predictions, replicas
 from bn.lab.train.specs import ImageSpec
 
-COMMITTED = sorted(paths.RECORDS.rglob("*.json"))
+COMMITTED = sorted(paths.RECORDS.glob("*/*.json"))
 OF_SPEED = "kernels"  # its record is of measurements, with a command and a provenance of its own
 MEASURING = [f"bn.lab.chapters.kernels.{name}" for name in ("cases", "measure", "precision", "step")]
 each_record = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -26,7 +26,7 @@ def today(experiment: str) -> set[str]:
     roots = {"algorithm": [[identities.__name__]], "inception": [[counts.__name__]]}
     roots |= {OF_SPEED: [MEASURING, ["bn.launch"]]}  # measured, and what the compiler says
     roots |= {"ensemble": [[predictions.__name__]], "training_speed": [[throughput.__name__]]}
-    trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
+    trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
     found, house = set(), sources()
     for modules in [[trainer.__name__], *roots.get(experiment, [])]:
         found |= {files.digest(code.closure(tuple(modules), house, kernels)) for kernels in (False, True)}
