@@ -4,9 +4,12 @@ from functools import partial
 
 import numpy as np
 
+from bn.lab import paper
 from bn.lab.judge import curves, statistics
 from bn.lab.judge.curves import gain, lost, peaks, steps_reaching, target, times_fewer
 from bn.lab.judge.statistics import Estimate, plain_share
+
+_STEPS = {name: million for name, (million, _) in paper.FIGURE_3.items()}
 
 
 def sooner(record: dict, name: str) -> dict[str, Estimate]:
@@ -74,6 +77,16 @@ def figure_3(record: dict) -> dict[str, Estimate]:
     return {"peak_inception": best["inception"], "peak_x30": best["bn_x30"]}
 
 
+def quotient(_record: dict, above: float, below: float, half: float = 0.05) -> dict[str, Estimate]:
+    """Of two numbers that the paper prints, and the least and the largest that it may have been before rounding.
+
+    `above` is printed to a tenth, `below` to twice `half`.
+    """
+    least, largest = (above - 0.05) / (below + half), (above + 0.05) / (below - half)
+    values = {"quotient": above / below, "least": least, "largest": largest}
+    return {name: statistics.extremes([value]) for name, value in values.items()}
+
+
 ESTIMATES = {
     "bn-baseline": partial(sooner, name="bn_baseline"),
     "bnx5-14x": partial(sooner, name="bn_x5"),
@@ -85,4 +98,7 @@ ESTIMATES = {
     "lr-increase": higher_rate,
     "bn-alone-not-enough": bn_alone,
     "inception-72.2": figure_3,
+    "seven-percent-steps": partial(quotient, above=_STEPS["bn_x5"], below=_STEPS["inception"]),
+    "abstract-14x": partial(quotient, above=_STEPS["inception"], below=_STEPS["bn_x5"]),
+    "bnx30-6M": partial(quotient, above=_STEPS["inception"], below=paper.PEAK, half=0.5),
 }
