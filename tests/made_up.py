@@ -19,14 +19,21 @@ EXPERIMENTS = ("training_speed", "ablations", "ensemble")
 OF_SECTION_4_2 = [claim for claim in claims.ledger().values() if claim.experiment in EXPERIMENTS]
 
 
-def network(*validation, test=None, diverged=None, classes=10, every=10) -> dict:
-    """A network of a record: an evaluation every 10 steps, a list of accuracies for each seed."""
+def network(*validation, test=None, diverged=None, classes=10, every=10, train=None) -> dict:
+    """A network of a record: an evaluation every 10 steps, a list of accuracies for each seed.
+
+    `test` and `train` are the accuracies at the end, a number for each seed; by default the last on validation images.
+    """
+    last = [seed[-1] for seed in validation]
     return {
         "recipe": {"classes": classes},
         "steps": [every * k for k in range(len(validation[0]))],
         "validation": [list(seed) for seed in validation],
-        "test": [list(seed) for seed in (test or validation)],
+        "test": [list(seed) for seed in validation],
+        "final_test": list(test or last),
+        "final_train": list(train or last),
         "diverged": diverged or [None] * len(validation),
+        "infinite": [step is not None for step in diverged or [None] * len(validation)],
     }
 
 
@@ -91,7 +98,8 @@ def run(recipe: Recipe, seed: int) -> dict:
     best, half = (0.9, recipe.steps / 20) if recipe.batch_norm else (0.8, recipe.steps / 4)
     chance = 1 / recipe.classes
     accuracy = chance + (best - chance + 0.001 * seed) * steps / (steps + half)
-    curves = {"steps": steps, "validation": accuracy, "test": accuracy, "diverged": np.array(-1)}
+    curves = {"steps": steps, "validation": accuracy, "diverged": np.array(-1), "infinite": np.array(False)}
+    curves |= {"final_test": accuracy[-1], "final_train": accuracy[-1]}
     return curves | {"meta": {"training_seconds": 1.0, "parameters": 3}}
 
 

@@ -176,7 +176,7 @@ def literal(value: object) -> object:
 # ---- Checks --------------------------------------------------------------------------------------
 
 
-def _seeds(seeds: object, default: int) -> tuple[int, ...]:
+def _seeds(seeds: object, default: int | tuple[int, ...]) -> tuple[int, ...]:
     if seeds is None:
         seeds = default
     if isinstance(seeds, tuple):

@@ -1,6 +1,7 @@
 """Folders of photographs, a folder for each class: Tiny ImageNet and ImageNet as published, decoded once and kept.
 
     images = read("tiny-imagenet", 64)
+    images = read("tiny-imagenet", 16, classes=20)  # the first 20 by name
 
 The labels of the published test images of both were never given out, so the published validation images are the test
 images here, and validation images are held out of the training images.
@@ -56,8 +57,10 @@ class File(NamedTuple):
     state: tuple[int, int, int]  # length in bytes, time of the last change in ns, inode
 
 
-def read(name: str, size: int) -> Images:
+def read(name: str, size: int, classes: int | None = None) -> Images:
     """Training, validation and test images of `tiny-imagenet` or `imagenet`, (n, 3, size, size) uint8 from 0 to 255.
+
+    Of so many `classes`, the first by name, where there are more: nothing is read of the others' images.
 
     The middle square of each photograph, resized. Of each class 50 training images, at most one in ten, are held out
     for validation: those whose names have the smallest digests, the same on each machine. The parts are sorted by
@@ -68,18 +71,20 @@ def read(name: str, size: int) -> Images:
     where the disk is full.
     """
     root = paths.data() / _FOLDERS[name]
-    classes = _classes(root / "train", _absent(name))
-    if not classes:
+    there = _classes(root / "train", _absent(name))
+    if not there:
         raise DataError(f"{root / 'train'} has no class folder; expected is {_LAYOUTS[name]}.")
+    used = there[:classes]
     listed = {"tiny-imagenet": _tiny_imagenet, "imagenet": _imagenet}[name]
-    fit, test = listed(root, {wnid: label for label, wnid in enumerate(classes)})
+    fit, test = listed(root, {wnid: label for label, wnid in enumerate(used)}, set(there))
     parts = (*held_out(root, fit), test)
     labels = [[file.label for file in part] for part in parts]
-    names = [os.fsencode(wnid).hex() for wnid in classes]  # a name is bytes, and not always UTF-8
-    used = hashlib.sha256(json.dumps([names, labels, size]).encode())  # and, as they are decoded, all pixels
-    pixels, checksum = _cached(root, parts, f"{name}-{size}", size, used)
+    names = [os.fsencode(wnid).hex() for wnid in used]  # a name is bytes, and not always UTF-8
+    digest = hashlib.sha256(json.dumps([names, labels, size]).encode())  # and, as they are decoded, all pixels
+    title = f"{name}-{size}" if len(used) == len(there) else f"{name}-{len(used)}classes-{size}"
+    pixels, checksum = _cached(root, parts, title, size, digest)
     images = torch.from_numpy(pixels).split([len(part) for part in parts])
-    return Images(name, *map(Split, images, map(torch.tensor, labels)), checksum, tuple(classes), photographs=True)
+    return Images(name, *map(Split, images, map(torch.tensor, labels)), checksum, tuple(used), photographs=True)
 
 
 # ---- Which files, and what they show -------------------------------------------------------------
@@ -107,8 +112,11 @@ def _draw(file: File) -> bytes:
     return hashlib.sha256(f"{_SEED} ".encode() + os.fsencode(file.path)).digest()
 
 
-def _tiny_imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File]]:
-    """The published folder: training images by class, validation images in one folder beside a list of labels."""
+def _tiny_imagenet(root: Path, labels: dict[str, int], there: set[str]) -> tuple[list[File], list[File]]:
+    """The published folder: training images by class, validation images in one folder beside a list of labels.
+
+    Of the classes that have labels; of all that are `there` the list must be in order.
+    """
     fit = [file for wnid in labels for file in _files(root, f"train/{wnid}/images", labels[wnid])]
     annotations = root / "val" / "val_annotations.txt"
     listed = contents(annotations, _absent("tiny-imagenet"))
@@ -119,20 +127,22 @@ def _tiny_imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list
             continue
         # Bytes that are not UTF-8 become what they become in the names of files.
         image, wnid = [os.fsdecode(field[: _NAME + 1]) for field in [*line.split(b"\t"), b""][:2]]
-        if wnid not in labels:
+        if wnid not in there:
             raise DataError(f"{annotations} gives {image} the class {wnid!r}, for which there is no folder in train.")
         if image not in present:
             raise DataError(f"{annotations} names {image}, which is not in val/images, or names it twice.")
-        test.append(present.pop(image)._replace(label=labels[wnid]))
+        file = present.pop(image)
+        if wnid in labels:
+            test.append(file._replace(label=labels[wnid]))
     if present:
         raise DataError(f"{annotations} gives no class to {min(present)}, which is in val/images.")
     return fit, sorted(test, key=lambda file: (file.label, file.path))
 
 
-def _imagenet(root: Path, labels: dict[str, int]) -> tuple[list[File], list[File]]:
-    """A folder of images for each class, in `train` and again in `val`."""
+def _imagenet(root: Path, labels: dict[str, int], there: set[str]) -> tuple[list[File], list[File]]:
+    """A folder of images for each class, in `train` and again in `val`; of those that have labels."""
     for wnid in _classes(root / "val", _absent("imagenet")):
-        if wnid not in labels:
+        if wnid not in there:
             raise DataError(f"{root / 'val' / wnid} is the folder of a class for which there is no folder in train.")
     fit, test = ([f for wnid in labels for f in _files(root, f"{p}/{wnid}", labels[wnid])] for p in ("train", "val"))
     return fit, test

@@ -22,12 +22,13 @@ LARGEST = {"digits": 256, "mnist": 256, "tiny-imagenet": 1_024, "imagenet": 1_02
 _AT_ONCE = 1_000  # images in floating point while their size is changed
 
 
-def load(name: str, size: int | None = None) -> Images:
+def load(name: str, size: int | None = None, classes: int | None = None) -> Images:
     """Load `digits`, `mnist` (one channel), `tiny-imagenet` or `imagenet` (three) at `size`×`size` pixels.
 
     - digits: 1,257 / 180 / 360 images, MNIST: 55,000 / 5,000 / 10,000, the parts of `bn.lab.data.datasets` in shades
       of grey.
-    - tiny-imagenet, imagenet: the published folders in the data folder, as `bn.lab.data.folders` reads them.
+    - tiny-imagenet, imagenet: the published folders in the data folder, as `bn.lab.data.folders` reads them: of so
+      many `classes`, the first by name, where they have more.
 
     Without `size` it is 8, 28, 64, 224. Raises DataError.
     """
@@ -39,7 +40,7 @@ def load(name: str, size: int | None = None) -> Images:
         allowed = f"at least {SMALLEST} and at most {LARGEST[name]:,}"
         raise DataError(f"size must be a whole number {allowed} (pixels of {name}), but it is {size!r}")
     if name in PHOTOGRAPHS:
-        return folders.read(name, size)
+        return folders.read(name, size, classes)
     factor = 255 / 16 if name == "digits" else 1  # scikit-learn's shades end at 16
     shades = [((x[:, None] * factor).round().to(x.dtype), y) for x, y in datasets.shades(name)]
     splits = [Split(torch.cat([scaled(some, size) for some in x.split(_AT_ONCE)]), y) for x, y in shades]

@@ -15,7 +15,6 @@ import numpy as np
 
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
-from bn.lab.train.sweep import final
 
 WINDOW = 5  # evaluations in a running median: two lucky ones do not count, three do
 NEAR = 0.95  # of the target: a second, earlier one, which both networks reach while they still climb
@@ -47,8 +46,14 @@ def peaks(network: dict) -> list[float]:
 
 
 def finals(network: dict) -> list[float]:
-    """Final test accuracy of each seed, a share; NaN where the network diverged."""
-    return [final(seed) for seed in network["test"]]
+    """Final accuracy of each seed on all test images, a share; NaN where the network diverged."""
+    return [math.nan if end is None else end for end in network["final_test"]]
+
+
+def or_chance(network: dict, accuracies: list[float | None]) -> list[float]:
+    """Accuracies of each seed; a network that diverged has none and answers by chance."""
+    chance = 1 / network["recipe"]["classes"]
+    return [chance if end is None or math.isnan(end) else end for end in accuracies]
 
 
 def target(view: dict) -> float:
@@ -107,12 +112,11 @@ def _climb(network: dict) -> Callable[[float], np.ndarray]:
 
 
 def common(networks: Mapping[str, dict]) -> dict[str, dict]:
-    """The same networks at the seeds that all of them have."""
-    seeds = {name: network.get("seeds", range(len(network["validation"]))) for name, network in networks.items()}
-    shared = set.intersection(*map(set, seeds.values()))
-    return {
-        name: _at(network, [i for i, s in enumerate(seeds[name]) if s in shared]) for name, network in networks.items()
-    }
+    """The same networks at the seeds that all of them have, in the order of the first."""
+    seeds = {name: list(net.get("seeds", range(len(net["validation"])))) for name, net in networks.items()}
+    first, *others = seeds.values()
+    shared = [seed for seed in first if all(seed in known for known in others)]
+    return {name: _at(net, [seeds[name].index(seed) for seed in shared]) for name, net in networks.items()}
 
 
 def _at(network: dict, kept: list[int]) -> dict:
@@ -137,9 +141,3 @@ def reached(view: dict, network: dict) -> Estimate:
 def diverged(network: dict) -> list[bool]:
     """For each seed, whether its loss was once not finite."""
     return [step is not None for step in network["diverged"]]
-
-
-def lost(network: dict) -> list[bool]:
-    """For each seed, whether it diverged or never came above 1.5 times chance."""
-    chance, ends = 1 / network["recipe"]["classes"], zip(diverged(network), peaks(network), strict=True)
-    return [ended or best < LOST * chance for ended, best in ends]

@@ -42,7 +42,8 @@ def networks(base: Recipe) -> dict[str, Recipe]:
         "alone_": recipes.alone(base),
         "left_out_": recipes.left_out(base),
         "equal_": recipes.equal(base),
-        "plain_": {"shuffling": recipes.changed(base, ("shuffling",))},
+        "plain_": recipes.shuffled_without_bn(base),
+        "halved_": recipes.compared(base),
     }
     named = [(prefix + name, recipe) for prefix, part in parts.items() for name, recipe in part.items()]
     first = {recipe: name for name, recipe in reversed(named)}  # equal_bn_x5 is bn_x5
@@ -94,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, help="of Inception; the others follow")
     parser.add_argument("--width", type=float, help="1 for as many channels as in Figure 5")
     parser.add_argument("--pixels", type=int, help="of a side of an image")
-    parser.add_argument("--classes", type=int, help="where the folder has a part of the classes: how many")
+    parser.add_argument("--classes", type=int, help="so many, the first by name; by default those of the scale")
     parser.add_argument("--synchronized", action="store_true", help="BN's statistics are those of all processes")
     return parser
 
@@ -109,7 +110,7 @@ def asked(options: argparse.Namespace) -> dict[str, Recipe]:
             "give --learning-rate, that of Inception"
         )
     base, classes = spec.base(spec.learning_rate), options.classes
-    if classes is not None:  # a folder with a part of the classes has as large a part of the shards
+    if classes is not None:  # a part of the classes has as large a part of the shards
         whole("classes", classes, 2)
         base = replace(base, classes=classes, shards=max(1, base.shards * classes // base.classes))
     return networks(base)
@@ -164,7 +165,7 @@ def _progress(bar: tqdm) -> Callable[[int], None]:
 
 
 def _sentence(path: Path, recipe: Recipe, run: dict) -> str:
-    validation, test = (100 * run[part][-1] for part in ("validation", "test"))
+    validation, test = 100 * run["validation"][-1], 100 * run["final_test"]
     end = (
         f"validation accuracy {validation:.2f}%, test accuracy {test:.2f}% after {recipe.steps:,} steps"
         if run["diverged"] < 0

@@ -8,7 +8,7 @@ generator's state, and networks with the same seed see the same images in the sa
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ _SMALL = 64, 2_500  # on a GPU so many at up to so many pixels, for there a smal
 _FOR_STATISTICS = 10_000  # training images from which the colours' mean and deviation come: each is known to a percent
 LOOK = 1_000  # steps between two looks at whether the loss is finite: a diverged network takes at most as many more
 WEIGHTS = "net/"  # before the names of weights among the results
+TRAIN_LOOKED_AT = 4_000  # training images at most in `final_train`: a share of 0.9 is known to half a point
 _EAGER_STEPS = 3  # before a CUDA graph is captured: libraries choose their algorithms in them
 
 
@@ -71,10 +72,12 @@ class ImageTrainer:
         self.device = torch.empty(0, device=device).device
         grouped = dist.is_available() and dist.is_initialized()
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if grouped else (0, 1)
+        images = replace(images, train=images.train.spread(recipe.examples))
         _check(recipe, images, self.ranks)
         self._count = torch.zeros((), dtype=torch.int64, device=self.device)  # the step, where a CUDA graph reads it
         self.batches = batches(recipe, seed, images, self._count, self.rank, self.ranks)
-        self.watched = {name: self._near(watched(getattr(images, name), recipe)) for name in ("validation", "test")}
+        self.watched = self._near(images.validation.spread(recipe.watched))
+        self.last_looks = {"test": images.test, "train": images.train.spread(TRAIN_LOOKED_AT)}
         self.colours = tuple(c.to(self.device) for c in _colours(images.train.x))
         net = join(network(recipe, seed, images.train.x.shape[1]))
         if synchronized:
@@ -85,6 +88,7 @@ class ImageTrainer:
         weights = _decayed(self.net, recipe.l2)
         self.optimizer = torch.optim.SGD(weights, lr=self.rate, momentum=recipe.momentum, fused=True)
         self.step, self.seconds, self.log, self.diverged, self.compiled = 0, 0.0, [], -1, False
+        self.finals = {}
         self.loss = torch.zeros((), device=self.device)  # of the last step
         self._bad = torch.full((), -1, device=self.device)  # first step whose loss was not finite
         self._graph = _Graph(self._eager) if graph and self.device.type == "cuda" and self.ranks == 1 else None
@@ -111,13 +115,14 @@ class ImageTrainer:
         self._count += 1
 
     def run(self, after_evaluation: Callback = lambda: None, after_step: Callback = lambda: None) -> None:
-        """Train to the last step, or to divergence, from wherever the trainer stands."""
+        """Train to the last step, or to divergence, from wherever the trainer stands, and look at all test images."""
         try:
             if not self.log:
                 self._evaluate(after_evaluation)
             while self.step < self.recipe.steps and self.diverged < 0:
                 self._stretch(after_step)
                 self._evaluate(after_evaluation)
+            self.finals = {f"final_{name}": self._accuracy(split) for name, split in self.last_looks.items()}
         except RuntimeError as error:
             raise _out_of_memory(error, self.recipe) or error from None
 
@@ -149,10 +154,16 @@ class ImageTrainer:
         return int(self._bad)
 
     def _evaluate(self, after: Callback) -> None:
-        """Append the step and both accuracies to the log; a network that diverged has none."""
-        accuracy = self.accuracy if self.diverged < 0 else lambda split: float("nan")
-        self.log.append({"steps": self.step} | {name: accuracy(split) for name, split in self.watched.items()})
+        self.log.append({"steps": self.step, "validation": self._accuracy(self.watched)})
         after()
+
+    def _accuracy(self, split: Split) -> float:
+        """A network that diverged has none."""
+        return self.accuracy(split) if self.diverged < 0 else float("nan")
+
+    def infinite(self) -> bool:
+        """Whether the loss was once infinite or NaN, or a parameter is; waits for the device."""
+        return self.diverged >= 0 or not all(bool(p.isfinite().all()) for p in self.net.parameters())
 
     def accuracy(self, split: Split) -> float:
         """The share of the images whose class comes first, on one crop each."""
@@ -208,13 +219,16 @@ class ImageTrainer:
     def results(self, k: int = 0) -> dict[str, np.ndarray]:
         """What is kept of a finished run, evaluations first.
 
-        - `steps` (E,), `validation` and `test` accuracy (E,) in shares, NaN where the network had diverged.
+        - `steps` (E,), `validation` accuracy (E,) in shares, NaN where the network had diverged.
+        - `final_test`, `final_train` (): accuracy at the end on all test images, and on training images as they are.
         - `diverged` (): the step at which the loss was first not finite, or -1.
+        - `infinite` (): whether it was, or a parameter is at the end.
         - `net/<name>`: the weights and buffers, as in the network's state_dict.
         """
         curves = {name: np.array([entry[name] for entry in self.log]) for name in self.log[0]}
         weights = {f"{WEIGHTS}{name}": value.cpu().numpy() for name, value in self.net.state_dict().items()}
-        return curves | {"diverged": np.array(self.diverged)} | weights
+        ends = self.finals | {"diverged": self.diverged, "infinite": self.infinite()}
+        return curves | {name: np.array(value) for name, value in ends.items()} | weights
 
     def load_weights(self, results: dict[str, np.ndarray]) -> None:
         """Take the weights of a finished run of the same recipe. Raises TrainingError where it has none."""
@@ -291,14 +305,6 @@ def _colours(x: Tensor) -> tuple[Tensor, Tensor]:
     some = x[:: max(1, len(x) // _FOR_STATISTICS)].double()
     std, mean = torch.std_mean(some, dim=(0, 2, 3), correction=0)
     return mean.float()[:, None, None], std.float().clamp_min(1.0)[:, None, None]
-
-
-def watched(split: Split, recipe: Recipe) -> Split:
-    """So many images as the recipe says, evenly over a part that may be sorted by class."""
-    if not recipe.watched:
-        return split
-    chosen = torch.linspace(0, len(split.y) - 1, min(recipe.watched, len(split.y))).round().long()
-    return Split(split.x[chosen], split.y[chosen])
 
 
 def _generator(device: torch.device) -> torch.Generator:

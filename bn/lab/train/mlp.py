@@ -3,6 +3,7 @@
 `Network` holds the tensors of one of them, or of all: what is written here works with the leading axis and without.
 """
 
+import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 FEATURES, CLASSES, HIDDEN = 784, 10, (100, 100, 100)  # section 4.1: 28×28 pixels, ten digits, three hidden layers
-EPS, MOMENTUM = 1e-5, 0.1
+EPS = 1e-5
+MOMENTA = (0.1, 0.01)  # of the moving averages, kept side by side; accuracies are measured by the first
 
 
 class Norm(NamedTuple):
-    """The tensors of a batch normalization, each (…, 1, d)."""
+    """The tensors of a batch normalization: γ and β (…, 1, d), moving averages (…, K, d), their momenta (…, K, 1)."""
 
     gamma: Tensor
     beta: Tensor
     running_mean: Tensor
     running_var: Tensor
+    momenta: Tensor
 
 
 class Network(NamedTuple):
@@ -30,8 +33,8 @@ class Network(NamedTuple):
     norms: list[Norm]
 
 
-def normalize(norm: Norm, x: Tensor, eps: float = EPS, momentum: float = MOMENTUM) -> tuple[Tensor, Tensor, Tensor]:
-    """Algorithm 1 over a mini-batch (…, m, d), a line for each equation; moves the running averages.
+def normalize(norm: Norm, x: Tensor, eps: float = EPS) -> tuple[Tensor, Tensor, Tensor]:
+    """Algorithm 1 over a mini-batch (…, m, d), a line for each equation; moves the moving averages.
 
     The output, and what its gradient needs: x̂, and 1 / √(σ²_B + ε).
     """
@@ -40,8 +43,8 @@ def normalize(norm: Norm, x: Tensor, eps: float = EPS, momentum: float = MOMENTU
     sigma2_B = (x - mu_B).square().mean(-2, keepdim=True)
     scale = torch.rsqrt(sigma2_B + eps)
     x_hat = (x - mu_B) * scale
-    norm.running_mean.lerp_(mu_B.detach(), momentum)
-    norm.running_var.lerp_(sigma2_B.detach() * (m / (m - 1)), momentum)  # unbiased, section 3.1
+    norm.running_mean.lerp_(mu_B.detach(), norm.momenta)
+    norm.running_var.lerp_(sigma2_B.detach() * (m / (m - 1)), norm.momenta)  # unbiased, section 3.1
     return norm.gamma * x_hat + norm.beta, x_hat, scale
 
 
@@ -49,23 +52,25 @@ class ReplicatedBatchNorm(nn.Module):
     """R independent batch normalizations over inputs of shape (R, m, d).
 
     It equals R layers `bn.BatchNorm1d(d)` side by side. In evaluation mode it uses moving averages, as section 3.1
-    does to track accuracy.
+    does to track accuracy: those of momentum MOMENTA[`average`].
     """
 
-    def __init__(self, replicas: int, features: int, eps: float = EPS, momentum: float = MOMENTUM) -> None:
+    def __init__(self, replicas: int, features: int, eps: float = EPS) -> None:
         super().__init__()
-        shape = (replicas, 1, features)
-        self.eps, self.momentum = eps, momentum
-        self.gamma = nn.Parameter(torch.ones(shape))
-        self.beta = nn.Parameter(torch.zeros(shape))
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
+        R, K, d = replicas, len(MOMENTA), features
+        self.eps, self.average = eps, 0
+        self.gamma = nn.Parameter(torch.ones(R, 1, d))
+        self.beta = nn.Parameter(torch.zeros(R, 1, d))
+        self.register_buffer("running_mean", torch.zeros(R, K, d))
+        self.register_buffer("running_var", torch.ones(R, K, d))
+        self.register_buffer("momenta", torch.tensor(MOMENTA)[:, None].repeat(R, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (R, m, d) to outputs of the same shape."""
         if self.training:
-            return normalize(self, x, self.eps, self.momentum)[0]
-        x_hat = (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
+            return normalize(self, x, self.eps)[0]
+        mean, var = (t[:, self.average, None] for t in (self.running_mean, self.running_var))
+        x_hat = (x - mean) * torch.rsqrt(var + self.eps)
         return self.gamma * x_hat + self.beta
 
 
@@ -108,6 +113,13 @@ class SigmoidMLP(nn.Module):
         """Those of one replica, without the leading axis, the very same memory."""
         weights, biases, norms = self.tensors()
         return Network([w[k] for w in weights], [b[k] for b in biases], [Norm(*(t[k] for t in norm)) for norm in norms])
+
+    def alone(self, k: int) -> "SigmoidMLP":
+        """One replica as a network of its own (R = 1), the very same memory."""
+        net = copy.deepcopy(self)
+        for own, shared in zip((*net.parameters(), *net.buffers()), (*self.parameters(), *self.buffers()), strict=True):
+            own.data = shared.data[k : k + 1]
+        return net
 
 
 def _gaussian_weights(widths: tuple[int, ...], seed: int, std: float) -> list[Tensor]:

@@ -14,7 +14,7 @@ from bn.lab.data.splits import Split
 from bn.lab.store import cache, code, files, provenance, workers
 from bn.lab.store.files import RunError
 from bn.lab.train import runs
-from bn.lab.train.loop import CHUNK, watched
+from bn.lab.train.loop import CHUNK
 from bn.lab.train.settings import Recipe
 
 Pair = tuple[Recipe, int]
@@ -65,7 +65,7 @@ def _predicted(pair: Pair, crops: int, report: Callable[[int], None]) -> np.ndar
     trainer = runs.trainer_of([pair])
     trainer.load_weights(files.read_arrays(runs.run_file(*pair)))
     chunks, done, count = [], 0, views_of(pair[0].dataset, crops)
-    for x in trainer.watched["test"].x.split(CHUNK):
+    for x in test_images(pair[0]).x.split(CHUNK):
         views = islice(augment.crops(x.to(trainer.device), crops), 0, None, crops // count)
         chunks.append(sum(trainer.probabilities(view) for view in views).div(count).cpu())
         done += count * len(x)
@@ -80,7 +80,7 @@ def views_of(dataset: str, crops: int) -> int:
 
 def test_images(recipe: Recipe) -> Split:
     """The images that `predictions` are of."""
-    return watched(runs.data_of(recipe).test, recipe)
+    return runs.data_of(recipe).test.spread(recipe.watched)
 
 
 def code_digest() -> str:

@@ -16,38 +16,47 @@ from bn.lab.train.settings import Recipe
 
 CLASSES = {"digits": 10, "mnist": 10, "tiny-imagenet": 200, "imagenet": 1000}
 _SHARDS = {"digits": 3, "mnist": 10, "tiny-imagenet": 20, "imagenet": 1000}  # few images are left over in each
-_EVALUATIONS = 40  # in the steps of a scale: steps to an accuracy are known to a fortieth of them
-_HALVINGS = 2  # of Inception's learning rate in those steps: it ends at a quarter; with faster decay at 1/64, in half
 
 
 @dataclass(frozen=True)
 class ImageSize:
     """How much work a scale is.
 
-    - `steps` of Inception, in mini-batches of 32, and how many `seeds`.
-    - `pixels`, `width` and `modules`: of the images and of the network, as in a `Recipe`.
-    - `rates`: those from which the baseline's is chosen by `sweep_seeds` seeds each, none where it is given.
-    - `watched` as in a `Recipe`; `crops` of each image for an ensemble.
+    - `steps` of Inception, in mini-batches of 32; the `seeds` that are reported, or how many; `few`: how many of them
+      the networks other than Inception and BN-Baseline have, all where it is None.
+    - `pixels`, `width`, `modules`, `examples` and `watched`: as in a `Recipe`; so are `classes` and `shards`, those of
+      the whole data set where they are None.
+    - `rates`: those from which the baseline's is chosen by the seeds `choosing`, which are not reported; none where it
+      is given.
+    - `halvings` of Inception's learning rate in its steps, and `evaluations`; with faster decay the rate halves three
+      times as often in half of them. Steps to an accuracy are known to an evaluation.
+    - `crops` of each image for an ensemble.
     """
 
     steps: int
-    seeds: int
+    seeds: int | tuple[int, ...]
     pixels: int
     width: float
     modules: tuple[str, ...] = ()
     rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-    sweep_seeds: int = 1
+    choosing: tuple[int, ...] = (90, 91, 92)
+    few: int | None = None
+    classes: int | None = None
+    shards: int | None = None
+    examples: int = 0
     watched: int = 0
+    halvings: float = 2
+    evaluations: int = 40
     crops: int = 144
     precision: str = "float32"
 
 
-_SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 27 convolutions, not 69
+SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 27 convolutions, not 69
 SIZES = {
-    ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), rates=(0.01, 0.1), watched=60, crops=10),
-    ("cpu", "digits"): ImageSize(280, 3, 8, 1 / 16, _SHORT, crops=10),
-    ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, _SHORT, watched=1_000, crops=10),
-    ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, _SHORT, watched=1_000, crops=10),
+    ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), (0.01, 0.1), (90,), watched=60, crops=10),
+    ("cpu", "digits"): ImageSize(160, 3, 8, 1 / 16, SHORT, (0.01, 0.03, 0.1), (90,), crops=10),
+    ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, SHORT, watched=1_000, crops=10),
+    ("cpu", "tiny-imagenet"): ImageSize(10_000, 3, 16, 1 / 8, SHORT, watched=1_000, crops=10),
     ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, watched=2_500, precision="bfloat16"),
     ("paper", "imagenet"): ImageSize(31_000_000, 1, 224, 1.0, rates=(), watched=10_000, precision="bfloat16"),
 }
@@ -60,15 +69,16 @@ def inception(size: ImageSize, dataset: str, learning_rate: float, steps: int | 
     return Recipe(
         dataset=dataset,
         pixels=size.pixels,
-        classes=CLASSES[dataset],
+        classes=size.classes or CLASSES[dataset],
         width=size.width,
         modules=size.modules,
         steps=steps,
-        every=max(1, steps // _EVALUATIONS),
+        every=max(1, steps // size.evaluations),
         learning_rate=learning_rate,
-        halflife=steps / _HALVINGS,
-        shards=_SHARDS[dataset],
+        halflife=steps / size.halvings,
+        shards=size.shards or _SHARDS[dataset],
         precision=size.precision,
+        examples=size.examples,
         watched=size.watched,
         batch=paper.BATCH,
     )
@@ -87,7 +97,7 @@ CHANGES: dict[str, Callable[[Recipe], Recipe]] = {
 
 
 def changed(recipe: Recipe, names: tuple[str, ...] = tuple(CHANGES)) -> Recipe:
-    """The recipe with the named changes of section 4.2.1, and half the steps: the rate has then halved six times."""
+    """The recipe with the named changes of section 4.2.1, and half the steps, enough for a rate that decays faster."""
     for name in names:
         recipe = CHANGES[name](recipe)
     return replace(recipe, steps=max(1, recipe.steps // 2))
@@ -140,6 +150,16 @@ def alone(base: Recipe) -> dict[str, Recipe]:
 def left_out(base: Recipe) -> dict[str, Recipe]:
     """BN-x5 without one change at a time."""
     return {name: changed(bn_baseline(base), tuple(n for n in CHANGES if n != name)) for name in CHANGES}
+
+
+def shuffled_without_bn(base: Recipe) -> dict[str, Recipe]:
+    """Inception for half the steps, as it is and with within-shard shuffling: does that help without BN too?"""
+    return {"inception": changed(base, ()), "shuffling": changed(base, ("shuffling",))}
+
+
+def compared(base: Recipe) -> dict[str, Recipe]:
+    """What the seven changes are held against: Inception, BN-Baseline for as many steps as `alone`, and BN-x5."""
+    return {"inception": base, "bn_baseline": changed(bn_baseline(base), ()), "bn_x5": bn_x5(base)}
 
 
 def members(base: Recipe) -> dict[str, Recipe]:

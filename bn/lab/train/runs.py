@@ -312,11 +312,12 @@ def trainer_of(group: list[Run], synchronized: bool = False) -> Trainer:
 
 
 def data_of(setting: Setting | Recipe) -> Data:
-    """The data set of a setting, of a recipe at its number of pixels. Raises DataError."""
-    return _loaded(setting.dataset, getattr(setting, "pixels", None), paths.data())
+    """The data set of a setting, of a recipe at its pixels and of its classes. Raises DataError."""
+    asked = (setting.pixels, setting.classes) if isinstance(setting, Recipe) else ()
+    return _loaded(setting.dataset, asked, paths.data())
 
 
 @lru_cache(maxsize=3)
-def _loaded(dataset: str, pixels: int | None, folder: Path) -> Data:
+def _loaded(dataset: str, asked: tuple[int, ...], folder: Path) -> Data:
     """A data set, read once by a process from the data folder of the moment."""
-    return images.load(dataset, pixels) if pixels else datasets.load(dataset)
+    return images.load(dataset, *asked) if asked else datasets.load(dataset)

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Setting:
-    """What one network is trained with; a run is a setting and a seed."""
+    """What one network is trained with; a run is a setting and a seed.
+
+    - `optimizer`: one of `bn.lab.train.optimizers.OPTIMIZERS`.
+    - `studied`: whether more than accuracies is measured on the way: the inputs of its last hidden sigmoids and, with
+      BN, the statistics of the population.
+    """
 
     network: str  # "plain" or "bn"
     dataset: str
@@ -14,6 +19,8 @@ class Setting:
     batch: int
     learning_rate: float
     weight_std: float
+    optimizer: str = "sgd"
+    studied: bool = True
 
     @property
     def name(self) -> str:
@@ -22,8 +29,8 @@ class Setting:
 
     @property
     def alike(self) -> "Setting":
-        """The same for all settings whose networks may train at once."""
-        return replace(self, learning_rate=0, weight_std=0)
+        """The same for all settings whose networks may train at once; one of torch's optimizers has one rate."""
+        return replace(self, learning_rate=0 if self.optimizer == "sgd" else self.learning_rate, weight_std=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,9 @@ class Recipe:
       4e-5, which Google's later Inceptions were trained with.
     - `distortion`: strength of the photometric distortion, 0.5 in Howard (2013).
     - `shuffled`: within-shard shuffling; without it each mini-batch has the same examples in every epoch.
-    - `watched`: how many images of the validation and test parts are looked at, 0 for all.
+    - `classes`: the first so many by name, where a folder of photographs has more.
+    - `examples`: how many images it trains on, spread evenly over the training part, 0 for all.
+    - `watched`: how many validation images the curve is of, and test images a prediction, 0 for all.
     """
 
     dataset: str
@@ -57,6 +66,7 @@ class Recipe:
     shuffled: bool = False
     shards: int
     precision: str  # "float32" or "bfloat16"
+    examples: int = 0
     watched: int
     batch: int
     momentum: float = 0.9

@@ -6,7 +6,7 @@ from typing import ClassVar
 from bn.lab import paper
 from bn.lab.architectures import SMALLEST
 from bn.lab.data import datasets
-from bn.lab.spec import RATE, Spec, number, whole
+from bn.lab.spec import RATE, ParameterError, Spec, number, whole
 from bn.lab.train import recipes
 from bn.lab.train.settings import Recipe, Setting
 
@@ -96,8 +96,15 @@ class ImageSpec(Spec):
             self._set(learning_rate=paper.RATE)
         if self.learning_rate is not None:
             number("learning_rate", self.learning_rate, *RATE)
-        images, shards = IMAGES[self.dataset], recipes.inception(self.size, self.dataset, paper.RATE).shards
-        whole("batch", self.batch, 2, images // shards, also=f", the training images of a shard of {self.dataset}")
+        elif spent := sorted(set(self.seeds) & set(self.size.choosing)):
+            raise ParameterError(
+                f"seeds must not contain {', '.join(map(str, spent))}, by which the learning rate is chosen: "
+                "take others, or give learning_rate"
+            )
+        recipe = recipes.inception(self.size, self.dataset, paper.RATE)
+        images = recipe.examples or IMAGES[self.dataset] * recipe.classes // recipes.CLASSES[self.dataset]
+        largest = images // recipe.shards
+        whole("batch", self.batch, 2, largest, also=f", the training images of a shard of {self.dataset}")
         number("width", self.width, *WIDTH)
         whole("pixels", self.pixels, SMALLEST, PIXELS[self.dataset], also=f" for {self.dataset}")
 
@@ -116,3 +123,7 @@ class ImageSpec(Spec):
         size = replace(self.size, width=self.width, pixels=self.pixels)
         recipe = recipes.inception(size, self.dataset, learning_rate, self.steps)
         return recipe if self.batch == paper.BATCH else recipes.resized(recipe, self.batch)
+
+    def seeds_of(self, network: str) -> tuple[int, ...]:
+        """All seeds of "inception" and "bn_baseline"; of the other networks the first `few`, where the size has it."""
+        return self.seeds if network in ("inception", "bn_baseline") else self.seeds[: self.size.few]

@@ -16,9 +16,9 @@ from bn.lab.store.records import numbers
 from bn.lab.train import cli, recipes, runs
 from bn.lab.train.runs import Run
 from bn.lab.train.settings import Recipe
-from bn.lab.train.specs import ImageSpec
+from bn.lab.train.specs import IMAGES, ImageSpec
 
-LAST = 5  # evaluations in a final accuracy, an eighth of a training: one lucky evaluation counts a fifth
+LAST = 5  # evaluations in the accuracy by which a rate is chosen: one lucky evaluation counts a fifth
 
 
 def final(accuracy: Sequence[float | None]) -> float:
@@ -36,7 +36,7 @@ def sweep(spec: ImageSpec, names: Iterable[str], until: float = math.inf) -> tup
     """
     if spec.learning_rate is not None:
         return {"rates": [], "chosen": dict.fromkeys(names, spec.learning_rate)}, {}
-    rates, seeds, wanted = spec.size.rates, _seeds(spec), tried(spec, names)
+    rates, seeds, wanted = spec.size.rates, spec.size.choosing, tried(spec, names)
     trained = runs.run([pair for at_rate in wanted.values() for pair in at_rate], "Learning rates", until)
     whole = [name for name in names if all(pair in trained for rate in rates for pair in wanted[name, rate])]
     finals = {key: [final(trained[p]["validation"]) for p in at] for key, at in wanted.items() if key[0] in whole}
@@ -51,12 +51,10 @@ def tried(spec: ImageSpec, names: Iterable[str]) -> dict[tuple[str, float], list
     """The runs of a sweep, by name and rate; none where the rate is given."""
     rates = spec.size.rates if spec.learning_rate is None else ()
     return {
-        (name, rate): [(swept(spec, name, rate), seed) for seed in _seeds(spec)] for name in names for rate in rates
+        (name, rate): [(swept(spec, name, rate), seed) for seed in spec.size.choosing]
+        for name in names
+        for rate in rates
     }
-
-
-def _seeds(spec: ImageSpec) -> tuple[int, ...]:
-    return spec.seeds[: spec.size.sweep_seeds]
 
 
 def swept(spec: ImageSpec, name: str, rate: float) -> Recipe:
@@ -66,8 +64,9 @@ def swept(spec: ImageSpec, name: str, rate: float) -> Recipe:
 
 
 def pairs(spec: ImageSpec, *parts: Mapping[str, Recipe]) -> list[Run]:
-    """Each network of the parts with each seed."""
-    return [(recipe, seed) for part in parts for recipe in part.values() for seed in spec.seeds]
+    """Each network of the parts with each of its seeds, seed by seed."""
+    named = [item for part in parts for item in part.items()]
+    return [(recipe, seed) for seed in spec.seeds for name, recipe in named if seed in spec.seeds_of(name)]
 
 
 def trained(spec: ImageSpec, wanted: Sequence[Run], title: str, until: float = math.inf) -> dict[Run, dict]:
@@ -85,13 +84,15 @@ def curves(spec: ImageSpec, trained: Mapping[Run, dict], networks: Mapping[str, 
 
     - `recipe`, and `steps`: at which it was evaluated (E,).
     - `seeds`: those of its runs that are finished; a network of which none is, is left out.
-    - `validation` and `test`: accuracies in shares, (seeds, E), None after a divergence.
-    - `diverged`: the step whose loss was first not finite, or None; `seconds` of training.
+    - `validation`: accuracies in shares, (seeds, E), None after a divergence.
+    - `final_test`, on all test images, and `final_train`, at most 4,000 training images: shares, None after one.
+    - `diverged`: the step whose loss was first not finite, or None; `infinite`: whether it was, or a parameter is at
+      the end; `seconds` of training.
     - `parameters`: how many.
     """
     of_networks = {}
     for name, recipe in networks.items():
-        found = {seed: trained[recipe, seed] for seed in spec.seeds if (recipe, seed) in trained}
+        found = {seed: trained[recipe, seed] for seed in spec.seeds_of(name) if (recipe, seed) in trained}
         if found:
             of_networks[name] = _curves(recipe, found)
     return of_networks
@@ -103,17 +104,28 @@ def _curves(recipe: Recipe, found: dict[int, dict]) -> dict:
         "recipe": asdict(recipe),
         "steps": steps,
         "seeds": list(found),
-        **{split: [_filled(run[split], len(steps)) for run in seeds] for split in ("validation", "test")},
+        "validation": [_filled(run["validation"], len(steps)) for run in seeds],
+        **{name: numbers([run[name] for run in seeds]) for name in ("final_test", "final_train")},
         "diverged": [int(run["diverged"]) if run["diverged"] >= 0 else None for run in seeds],
+        "infinite": [bool(run["infinite"]) for run in seeds],
         "seconds": [run["meta"]["training_seconds"] for run in seeds],
         "parameters": seeds[0]["meta"]["parameters"],
+    }
+
+
+def images(spec: ImageSpec, base: Recipe) -> dict:
+    """How many images there are to train on; with a part of them no size is the paper's own."""
+    used, complete = len(runs.data_of(base).train.spread(base.examples).y), IMAGES[spec.dataset]
+    return {
+        "training_images": {"used": used, "whole": complete},
+        "papers_own_size": spec.papers_own_size and used >= complete,
     }
 
 
 def lacking(spec: ImageSpec, trained: Mapping[Run, dict], parts: Mapping[str, Mapping[str, Recipe]]) -> list[dict]:
     """What a record of the parts still lacks: `part` and `network` by name, and the `seeds` that are not finished."""
     missing = [
-        {"part": part, "network": name, "seeds": [seed for seed in spec.seeds if (recipe, seed) not in trained]}
+        {"part": part, "network": name, "seeds": [s for s in spec.seeds_of(name) if (recipe, s) not in trained]}
         for part, networks in parts.items()
         for name, recipe in networks.items()
     ]

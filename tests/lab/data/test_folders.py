@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -155,6 +156,37 @@ def test_a_list_of_labels_that_disagrees_with_the_images(folder, line, words):
 def test_an_absent_list_of_labels(folder):
     (path := tiny_imagenet(folder) / "val" / "val_annotations.txt").unlink()
     fails("tiny-imagenet", str(path), "BN_DATA")
+
+
+def test_the_first_classes_by_name_are_read_as_if_there_were_no_others(folder, tmp_path, monkeypatch):
+    """The same pixels, labels and checksum as of a folder that has those alone; the others may even be damaged."""
+    for name, write_folder in (("tiny-imagenet", tiny_imagenet), ("imagenet", imagenet)):
+        monkeypatch.setenv("BN_DATA", str(folder))
+        root = write_folder(folder)
+        for path in (root / "train" / "n03").rglob("*.JPEG"):
+            path.write_bytes(b"no image")
+        first = images.load(name, 16, 2)
+        monkeypatch.setenv("BN_DATA", str(tmp_path / "alone"))
+        alone = write_folder(tmp_path / "alone")
+        shutil.rmtree(alone / "train" / "n03")
+        shutil.rmtree(alone / "val" / "n03", ignore_errors=True)
+        if (annotations := alone / "val" / "val_annotations.txt").exists():
+            of_n03 = [line for line in annotations.read_text().splitlines(True) if "n03" in line]
+            annotations.write_text("".join(set(annotations.read_text().splitlines(True)) - set(of_n03)))
+            for line in of_n03:
+                (alone / "val" / "images" / line.split("\t")[0]).unlink()
+        second = images.load(name, 16)
+        assert first.classes == second.classes == CLASSES[:2] and first.checksum == second.checksum
+        for one, other in zip(parts(first), parts(second), strict=True):
+            assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y) and set(one.y.tolist()) == {0, 1}
+
+
+def test_more_classes_than_there_are_is_all_of_them(folder):
+    tiny_imagenet(folder)
+    whole, asked = images.load("tiny-imagenet", 16), images.load("tiny-imagenet", 16, 3)
+    assert images.load("tiny-imagenet", 16, 200).checksum == asked.checksum == whole.checksum
+    assert len(list((folder / "cache").glob("*.npy"))) == 1
+    assert images.load("tiny-imagenet", 16, 2).checksum != whole.checksum
 
 
 # ---- The real thing ------------------------------------------------------------------------------

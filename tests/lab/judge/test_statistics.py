@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -148,6 +148,86 @@ class TestRatio:
             ends = np.array([_ends(estimator(*_pairs(rng))) for _ in range(times)])
             found[estimator] = _covered(*ends.T, 2)
         assert found[statistics.ratio_bootstrap] < 0.90 < 0.935 < found[statistics.ratio] < 0.965
+
+
+def _after_target(rng, n, spread=0.2):
+    """Two networks that climb as 1 - exp(-t / tau), n seeds each: the peaks of the slow one, and logarithmic steps.
+
+    The steps of both are to the mean peak, of the seeds that are chosen: as far as that goes they are all of one kind.
+    """
+    peaks, tau = 0.8 + 0.02 * rng.normal(size=n), np.exp(spread * rng.normal(size=(2, n))) * [[300], [100]]
+
+    def logs(chosen):
+        rise = -np.log1p(-peaks[chosen].mean() / np.array([[1.0], [0.9]]))
+        slow, fast = np.log(tau[:, chosen] * rise)
+        return slow - fast
+
+    return logs
+
+
+class TestRatioOfCommon:
+    @given(st.integers(2, 12), st.integers(0, 10**6))
+    @settings(max_examples=25, deadline=None)
+    def test_where_nothing_is_in_common_it_is_the_ratio(self, n, seed):
+        a, b = _pairs(np.random.default_rng(seed), n)
+        found, plain = statistics.ratio_of_common(lambda chosen: np.log(a / b)[chosen], n), statistics.ratio(a, b)
+        np.testing.assert_allclose([found.value, *found.values], [plain.value, *plain.values], rtol=1e-12)
+        np.testing.assert_allclose(
+            np.log(_ends(found)) - np.log(found.value), np.log(_ends(plain)) - np.log(plain.value), rtol=0.15
+        )
+        assert (found.n, found.interval) == (n, "log-ratio t")
+
+    @pytest.mark.parametrize("n", [5, 12])
+    def test_covers_95_percent_with_a_target_from_the_same_seeds(self, n):
+        rng, rise = np.random.default_rng(5), -np.log1p(-0.8 / np.array([1.0, 0.9]))
+        truth = 3 * rise[0] / rise[1]
+        ends = np.array([_ends(statistics.ratio_of_common(_after_target(rng, n), n)) for _ in range(200)])
+        assert 0.91 < _covered(*ends.T, truth) < 0.99  # of 200, three standard errors about 95%
+
+    def test_one_seed_and_what_is_not_finite_have_no_interval(self):
+        assert _is_bare(statistics.ratio_of_common(lambda chosen: np.zeros(1), 1), 1)
+        found = statistics.ratio_of_common(lambda chosen: np.array([0.0, -INF])[chosen], 2)
+        assert found.value == 0 and _is_bare(found, 2)
+
+
+class TestPValue:
+    @given(st.lists(NUMBERS, min_size=2, max_size=12), NUMBERS)
+    @settings(deadline=None)
+    def test_of_a_mean_is_that_of_a_t_test(self, values, limit):
+        assume(np.ptp(values) > 0.01)
+        expected = stats.ttest_1samp(values, limit).pvalue
+        assert statistics.p_value(statistics.mean(values), limit) == pytest.approx(expected, rel=1e-6)
+        cut = statistics.mean(values, bounds=(min(values), max(values)))
+        assert statistics.p_value(cut, limit) == pytest.approx(expected, rel=1e-6)
+
+    def test_of_a_ratio_is_that_of_a_t_test_of_logarithms(self):
+        a, b = _pairs(np.random.default_rng(3))
+        expected = stats.ttest_1samp(np.log(a / b), math.log(1.5)).pvalue
+        assert statistics.p_value(statistics.ratio(a, b), 1.5) == pytest.approx(expected)
+
+    @pytest.mark.parametrize(("hits", "n"), [(0, 5), (3, 12), (12, 12), (7, 20)])
+    def test_of_a_share_is_twice_the_smaller_tail(self, hits, n):
+        found = statistics.share([True] * hits + [False] * (n - hits))
+        for limit in (0.1, 0.5, 0.9):
+            lower, upper = (stats.binomtest(hits, n, limit, side).pvalue for side in ("less", "greater"))
+            assert statistics.p_value(found, limit) == pytest.approx(min(1, 2 * min(lower, upper)))
+
+    @given(st.integers(2, 12), st.integers(0, 10**6), st.floats(0.5, 6))
+    @settings(deadline=None)
+    def test_is_below_5_percent_just_where_the_interval_leaves_the_limit_out(self, n, seed, limit):
+        rng = np.random.default_rng(seed)
+        a, b = _pairs(rng, n)
+        shares = statistics.share(rng.random(n) < 0.5)
+        for found, at in ((statistics.ratio(a, b), limit), (statistics.mean(a), limit), (shares, limit / 6)):
+            assert (statistics.p_value(found, at) < 0.05) == (not found.low <= at <= found.high)
+
+    def test_without_such_an_interval_there_is_none(self):
+        assert math.isnan(statistics.p_value(statistics.without_interval(1.0, 5), 0))
+        assert math.isnan(statistics.p_value(statistics.extremes([1.0, 2.0]), 0))
+
+    def test_where_all_seeds_agree_it_is_all_or_nothing(self):
+        assert statistics.p_value(statistics.mean([0.5, 0.5]), 0.5) == 1
+        assert statistics.p_value(statistics.mean([0.5, 0.5]), 0.4) == 0
 
 
 class TestRatioBootstrap:

@@ -38,7 +38,7 @@ def written(runs: Path) -> list[Path]:
 
 def code_of(experiment: str) -> set[str]:
     """The digests of the code that makes a record here: of the trainer, and of what is computed without one."""
-    trainer = loop if registry.experiment(experiment).spec is ImageSpec else replicas
+    trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
     found = {code.digest((counts if experiment == "inception" else trainer).__name__)}
     if experiment == "algorithm":
         found |= {code.digest(identities.__name__, kernels=True)}

@@ -96,9 +96,9 @@ def test_a_notebook_finds_the_run_that_the_command_trained(fresh_runs, one_threa
     spec = ImageSpec(scale="smoke", batch=8, learning_rate=0.01, seeds=(3,))
     wanted = (recipes.bn_x30(spec.base(0.01)), 3)
     found = runs.run([wanted])[wanted]
-    assert found["steps"][-1] == 4 * 32 / 8 and len(found["test"]) == len(found["steps"])
+    assert found["steps"][-1] == 4 * 32 / 8 and len(found["validation"]) == len(found["steps"])
     assert f"{runs.run_file(*wanted)} holds the run" in said
-    assert f"test accuracy {100 * found['test'][-1]:.2f}% after 16 steps" in said
+    assert f"test accuracy {100 * found['final_test']:.2f}% after 16 steps" in said
     assert f"{found['meta']['training_seconds']:.1f} seconds" in said
 
 

@@ -130,8 +130,8 @@ def test_measuring_changes_nothing():
 
 def test_it_learns():
     trainer = trained(replace(BN, steps=60, every=60, halflife=60))
-    first, last = trainer.results()["test"]
-    assert first < 0.4 and last > 0.8
+    first, last = trainer.results()["validation"]
+    assert first < 0.4 and last > 0.8 and trainer.results()["final_test"] > 0.8
 
 
 def test_bfloat16_runs_on_a_cpu_and_keeps_its_weights_in_float32():
@@ -278,11 +278,40 @@ def test_an_accuracy_is_the_share_of_right_first_choices():
 
 def test_the_watched_images_are_spread_evenly():
     split = Split(torch.arange(7)[:, None], torch.arange(7))
-    found = [loop.watched(split, replace(RECIPE, watched=n)).y.tolist() for n in (3, 7, 9)]
-    assert found == [[0, 3, 6], [*range(7)], [*range(7)]]
-    assert loop.watched(split, replace(RECIPE, watched=0)) is split
+    assert [split.spread(n).y.tolist() for n in (3, 7, 9)] == [[0, 3, 6], [*range(7)], [*range(7)]]
+    assert split.spread(0) is split
     trainer = ImageTrainer(replace(RECIPE, watched=10), SEED, IMAGES)
-    assert [len(trainer.watched[name].y) for name in ("validation", "test")] == [10, 10]
+    assert len(trainer.watched.y) == 10
+
+
+def test_it_trains_on_so_many_examples_and_on_no_other():
+    """The others may be anything: their pixels are not in the colours' mean, nor in a step, nor in a look."""
+    few = replace(BN, examples=100, steps=9, every=9)
+    chosen = torch.linspace(0, 159, 100).round().long()
+    x = torch.full_like(IMAGES.train.x, 7)
+    x[chosen] = IMAGES.train.x[chosen]
+    trainer = trained(few)
+    assert_same_bytes(trainer, trained(few, images=replace(IMAGES, train=Split(x, IMAGES.train.y))))
+    assert trainer.batches.per_epoch == 3 and len(trainer.last_looks["train"].y) == 100
+    with pytest.raises(TrainingError, match="90 training images, fewer than 3 shards"):
+        ImageTrainer(replace(RECIPE, examples=90), SEED, IMAGES)
+
+
+def test_at_the_end_it_looks_at_all_test_images_and_at_training_images_as_they_are(monkeypatch):
+    monkeypatch.setattr(loop, "TRAIN_LOOKED_AT", 50)
+    trainer = trained(replace(BN, watched=10, steps=30, every=30))
+    chosen = torch.linspace(0, 159, 50).round().long()
+    for name, (x, y) in {"test": IMAGES.test, "train": (IMAGES.train.x[chosen], IMAGES.train.y[chosen])}.items():
+        right = trainer.probabilities(x).argmax(1) == y
+        assert trainer.results()[f"final_{name}"] == right.double().mean()
+
+
+def test_a_parameter_that_is_infinite_at_the_end_is_told_though_no_loss_was():
+    trainer = trained(RECIPE)
+    assert not trainer.results()["infinite"]
+    with torch.no_grad():
+        trainer.net.softmax.bias[3] = torch.inf
+    assert trainer.diverged == -1 and trainer.results()["infinite"]
 
 
 # ---- Divergence ----------------------------------------------------------------------------------
@@ -305,14 +334,14 @@ def test_a_divergence_is_recorded_at_its_exact_step_and_ends_the_training(rate, 
     assert trainer.diverged == step and trainer.step == ended
     curves = trainer.results()
     assert curves["steps"].tolist() == [*range(0, ended, every), ended]
-    for name in ("validation", "test"):
-        assert np.isnan(curves[name][-1]) and np.isfinite(curves[name][:-1]).all()
+    assert np.isnan(curves["validation"][-1]) and np.isfinite(curves["validation"][:-1]).all()
+    assert np.isnan(curves["final_test"]) and np.isnan(curves["final_train"]) and curves["infinite"]
     assert trainer.probabilities(IMAGES.test.x).isnan().all()
 
 
 def test_what_does_not_diverge_is_evaluated_to_its_end_however_often_it_is_looked_at(monkeypatch):
     trainer = trained(RECIPE)
-    assert trainer.diverged == -1 and np.isfinite(trainer.results()["test"]).all()
+    assert trainer.diverged == -1 and np.isfinite(trainer.results()["validation"]).all()
     assert trainer.results()["steps"].tolist() == [0, 4, 8, 10]
     monkeypatch.setattr(loop, "LOOK", 3)
     assert_same_bytes(trained(RECIPE), trainer)

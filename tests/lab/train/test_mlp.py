@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 import bn
 from bn import reference
-from bn.lab.train.mlp import ReplicatedBatchNorm, SigmoidMLP
+from bn.lab.train.mlp import MOMENTA, ReplicatedBatchNorm, SigmoidMLP
 
 SEEDS, STDS = (3, 4, 5), (0.1, 0.03, 0.3)
 both_networks = pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
@@ -55,7 +55,12 @@ def close(got, expected) -> None:
 def test_a_replica_is_an_ordinary_network(batch_norm):
     """Logits, gradients and running statistics over several steps of SGD, then evaluation mode."""
     net = SigmoidMLP(batch_norm, SEEDS, STDS).double()
+    for norm in net.norms:
+        norm.momenta.copy_(torch.tensor(MOMENTA, dtype=torch.float64)[:, None])  # not as float32 has them
     singles = [ordinary(net, r) for r in range(len(SEEDS))]
+    slow = [ordinary(net, r) for r in range(len(SEEDS))]  # the same, with the second momentum
+    for layer in (layer for single in slow for layer in single if isinstance(layer, nn.BatchNorm1d)):
+        layer.momentum = MOMENTA[1]
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.5) for m in [net, *singles]]
     for step in range(5):
         x, y = draw(step)
@@ -68,19 +73,26 @@ def test_a_replica_is_an_ordinary_network(batch_norm):
             cross_entropy(expected, y[r]).backward()
             close(logits[r], expected)
             close(by_layer(net, r), [p.grad for p in single.parameters()])
+            with torch.no_grad():
+                slow[r](x[r])
+                for ours, theirs in zip(slow[r].parameters(), single.parameters(), strict=True):
+                    ours.copy_(theirs - 0.5 * theirs.grad)
         for optimizer in optimizers:
             optimizer.step()
 
     x, _ = draw(99)
     net.eval()
-    for r, single in enumerate(singles):
-        layers = [layer for layer in single if isinstance(layer, nn.BatchNorm1d)]
-        for norm, layer in zip(net.norms, layers, strict=True):
-            close(norm.running_mean[r, 0], layer.running_mean)
-            close(norm.running_var[r, 0], layer.running_var)
-        logits, last_input = net(x)
-        close(logits[r], single.eval()(x[r]))
-        close(last_input[r], single[:-2](x[r]))
+    for average, ordinaries in enumerate((singles, slow)):
+        for norm in net.norms:
+            norm.average = average
+        for r, single in enumerate(ordinaries):
+            layers = [layer for layer in single if isinstance(layer, nn.BatchNorm1d)]
+            for norm, layer in zip(net.norms, layers, strict=True):
+                close(norm.running_mean[r, average], layer.running_mean)
+                close(norm.running_var[r, average], layer.running_var)
+            logits, last_input = net(x)
+            close(logits[r], single.eval()(x[r]))
+            close(last_input[r], single[:-2](x[r]))
 
 
 def test_the_normalization_is_algorithm_1():

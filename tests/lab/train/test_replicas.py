@@ -7,17 +7,26 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bn import reference
 from bn.lab.data import datasets
 from bn.lab.train import replicas, sgd
 from bn.lab.train.mlp import SigmoidMLP
-from bn.lab.train.replicas import PERCENTILES, Trainer
+from bn.lab.train.optimizers import OPTIMIZERS, TORCHS
+from bn.lab.train.replicas import PERCENTILES, POOLED, Trainer
 from bn.lab.train.settings import Setting
 
 SETTING = Setting("bn", "tiny", steps=24, every=8, batch=20, learning_rate=0.5, weight_std=0.1)
 REPLICAS = [(0, 0.5, 0.1), (1, 2.0, 0.03)]  # seed, rate, standard deviation of the first weights
+RATES = {"sgd": 0.5, "momentum": 0.05, "adagrad": 0.02, "adam": 0.002}
+OF_TORCH = {
+    "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+}
+EACH_OPTIMIZER = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 NETWORKS = pytest.mark.parametrize("network", ["plain", "bn"])
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,6 +76,38 @@ def test_a_step_is_torchs_sgd_with_each_replicas_own_rate(network, tiny):
             torch.testing.assert_close(ours[replica], theirs[0], rtol=1e-4, atol=1e-5)
 
 
+@NETWORKS
+@pytest.mark.parametrize("optimizer", list(TORCHS))
+@pytest.mark.parametrize("device", ["cpu", "as cuda"])
+def test_other_optimizers_are_torchs_on_its_own_layers(network, optimizer, device, tiny, monkeypatch):
+    """Each replica trained by hand; also by the one network of all that a GPU steps, here on a CPU."""
+    setting, rate = replace(SETTING, network=network, optimizer=optimizer, steps=8), RATES[optimizer]
+    if device == "as cuda":
+        monkeypatch.setattr(Trainer, "_apart", property(lambda trainer: False))
+    trainer = trainer_of(setting, tiny, [(0, rate, 0.1), (1, rate, 0.03)])
+    by_hand = [layers_of(trainer.net, k) for k in range(2)]
+    optimizers = [OF_TORCH[optimizer](layers.parameters(), lr=rate) for layers in by_hand]
+    for step in range(8):
+        for k, (layers, of_layers) in enumerate(zip(by_hand, optimizers, strict=True)):
+            i = trainer.batch(step)[k]
+            of_layers.zero_grad()
+            cross_entropy(layers(tiny.train.x[i].float()), tiny.train.y[i]).backward()
+            of_layers.step()
+        if step == 4:  # and a kill in the middle changes nothing
+            states = [trainer.state(k) for k in range(2)]
+            trainer = trainer_of(setting, tiny, [(0, rate, 0.1), (1, rate, 0.03)])
+            trainer.restore(states)
+        trainer.advance()
+    for k, layers in enumerate(by_hand):
+        expected = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        for ours, theirs in zip(trainer.net.weights, expected, strict=True):
+            torch.testing.assert_close(ours[k], theirs.weight, rtol=1e-3, atol=1e-4)
+        norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]
+        for norm, theirs in zip(trainer.net.norms, norms, strict=True):
+            torch.testing.assert_close(norm.beta[k, 0], theirs.bias, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(norm.running_mean[k, 1], theirs.running_mean, rtol=1e-3, atol=1e-4)
+
+
 def test_an_epoch_is_a_permutation_and_the_next_one_another(tiny):
     trainer = trainer_of(SETTING, tiny)
     epochs = [torch.cat([trainer.batch(6 * e + k) for k in range(6)], dim=1) for e in range(2)]
@@ -94,21 +135,84 @@ def test_it_learns(network, tiny):
 # ---- Measuring -----------------------------------------------------------------------------------
 
 
+def layers_of(net: SigmoidMLP, replica: int) -> nn.Sequential:
+    """One replica as layers of torch.nn, with the second momentum where it normalizes."""
+    layers, biases = [], [b[replica, 0] for b in net.biases]
+    for weight in net.weights:
+        linear = nn.Linear(weight.shape[2], weight.shape[1])
+        normalized = bool(net.norms) and weight is not net.weights[-1]
+        linear.weight.data, linear.bias.data = weight[replica].detach().clone(), torch.zeros(weight.shape[1])
+        if not normalized:
+            linear.bias.data = biases.pop(0).detach().clone()
+        layers += [linear, nn.BatchNorm1d(weight.shape[1], momentum=0.01), nn.Sigmoid()] if normalized else [linear]
+        if not normalized and weight is not net.weights[-1]:
+            layers.append(nn.Sigmoid())
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]
+    for layer, norm in zip(norms, net.norms, strict=True):
+        layer.weight.data, layer.bias.data = norm.gamma[replica, 0].clone(), norm.beta[replica, 0].clone()
+        layer.running_mean, layer.running_var = (
+            norm.running_mean[replica, 1].clone(),
+            norm.running_var[replica, 1].clone(),
+        )
+    return nn.Sequential(*layers)
+
+
 @NETWORKS
-def test_statistics_are_numpys(network, tiny):
+def test_distributions_are_those_of_the_network_in_training(network, tiny):
+    """By layers of torch in training mode: mini-batches of 20 of the 50 images, the last ten left over."""
+    trainer = trained(replace(SETTING, network=network), tiny)
+    found = trainer.measure()
+    for k in range(2):
+        layers = layers_of(trainer.net, k).train()[:-2]
+        with torch.no_grad():
+            h = np.concatenate([layers(x.float()).numpy() for x in tiny.validation.x[:40].split(20)])
+        close = {"rtol": 1e-4, "atol": 1e-4}
+        np.testing.assert_allclose(found["percentiles"][k], np.percentile(h, PERCENTILES, axis=0), **close)
+        np.testing.assert_allclose(found["pooled"][k], np.percentile(h, POOLED), **close)
+        np.testing.assert_allclose(found["mean"][k], h.mean(0), **close)
+        np.testing.assert_allclose(found["std"][k], h.std(0), **close)
+
+
+@NETWORKS
+def test_accuracies_are_those_of_the_network_at_inference(network, tiny):
     trainer = trained(replace(SETTING, network=network), tiny)
     found, net = trainer.measure(), trainer.net.eval()
     with torch.no_grad():
-        logits, h = (t.numpy() for t in net(tiny.validation.x.float().expand(2, -1, -1)))
-    expected = np.percentile(h, PERCENTILES, axis=1).transpose(1, 0, 2)
-    np.testing.assert_allclose(found["percentiles"], expected, rtol=1e-5, atol=1e-5)
-    pooled = [np.percentile(replica, PERCENTILES) for replica in h]
-    np.testing.assert_allclose(found["pooled"], pooled, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found["mean"], h.mean(1), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found["std"], h.std(1), rtol=1e-5, atol=1e-5)
+        logits, _ = (t.numpy() for t in net(tiny.validation.x.float().expand(2, -1, -1)))
     right = (logits.argmax(2) == tiny.validation.y.numpy()).mean(1)
     np.testing.assert_allclose(found["validation"], right, rtol=1e-6)
     assert found["finite"].tolist() == [True, True]
+
+
+def test_a_mini_batch_larger_than_the_watched_images_is_of_all_of_them(tiny):
+    trainer = trainer_of(replace(SETTING, batch=60), tiny)
+    with torch.no_grad():
+        _, h = trainer.net(tiny.validation.x.float().expand(2, -1, -1))
+    np.testing.assert_allclose(trainer.measure()["mean"], h.mean(1), atol=1e-5)
+
+
+def test_only_accuracies_of_a_network_that_is_not_studied(tiny):
+    curves = trained(replace(SETTING, studied=False), tiny).curves(0)
+    assert set(curves) == {"steps", "validation", "test", "finite"}
+
+
+def test_looks_are_evaluations_with_both_momenta_and_the_population(tiny):
+    trainer = trained(replace(SETTING, steps=200, every=4), tiny)
+    curves = trainer.curves(0)
+    assert curves["look_steps"].tolist() == [4, 8, *range(20, 201, 20)]
+    at = np.searchsorted(curves["steps"], curves["look_steps"])
+    assert curves["moving"].shape == (12, 2)
+    np.testing.assert_array_equal(curves["moving"][:, 0], curves["test"][at])
+    with torch.no_grad():
+        slow = layers_of(trainer.net, 0).eval()(tiny.test.x.float()).argmax(1) == tiny.test.y
+    assert curves["moving"][-1, 1] == pytest.approx(slow.float().mean().item())
+    assert curves["population"][-1] == trainer.population_accuracy()[0]
+
+
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (7, 2), (24, 8), (60, 1), (251, 2)])
+def test_each_look_is_at_an_evaluation_and_the_last_at_the_end(steps, every, tiny):
+    curves = trained(replace(SETTING, steps=steps, every=every), tiny).curves(0)
+    assert set(curves["look_steps"]) <= set(curves["steps"]) - {0} and curves["look_steps"][-1] == steps
 
 
 def test_measuring_changes_nothing(tiny):
@@ -160,26 +264,18 @@ def test_population_accuracy_is_algorithm_2(tiny, monkeypatch):
     assert all(torch.equal(a, norm.running_var) for a, norm in zip(moving, trainer.net.norms, strict=True))
 
 
-@NETWORKS
-def test_an_epoch_of_statistics_is_for_all_replicas_at_once_and_for_plain_networks_none(network, tiny, monkeypatch):
-    trainer, epochs = trained(replace(SETTING, network=network), tiny), []
-    population = trainer.population_accuracy
-    monkeypatch.setattr(trainer, "population_accuracy", lambda: epochs.append(1) or population())
-    if network == "plain":
-        monkeypatch.setattr(trainer, "batch", None)  # a call would fail
-    found = [trainer.results(k)["population"] for k in range(2)]
-    assert len(epochs) == 1
-    if network == "plain":
-        assert found == [trainer.curves(k)["test"][-1] for k in range(2)]
+def test_a_plain_network_has_no_statistics_to_look_at(tiny):
+    assert not {"look_steps", "population", "moving"} & set(trained(replace(SETTING, network="plain"), tiny).curves(0))
 
 
 # ---- Stopping, and what must not happen ----------------------------------------------------------
 
 
 @NETWORKS
-def test_a_resumed_training_ends_with_the_same_bytes(network):
-    digits = datasets.load("digits")
-    setting = Setting(network, "digits", steps=60, every=10, batch=60, learning_rate=0.5, weight_std=0.1)
+@EACH_OPTIMIZER
+def test_a_resumed_training_ends_with_the_same_bytes(network, optimizer):
+    digits, rate = datasets.load("digits"), RATES[optimizer]
+    setting = Setting(network, "digits", 60, 10, batch=60, learning_rate=rate, weight_std=0.1, optimizer=optimizer)
     undisturbed = trained(setting, digits)
     saved = io.BytesIO()
 
@@ -197,7 +293,8 @@ def test_a_resumed_training_ends_with_the_same_bytes(network):
     second.run(lambda: steps.append(second.step))
     assert steps == [40, 50, 60]
     assert_same_bytes(second, undisturbed)
-    np.testing.assert_array_equal(second.population_accuracy(), undisturbed.population_accuracy())
+    for ours, theirs in zip(second._torchs, undisturbed._torchs, strict=True):
+        torch.testing.assert_close(ours.state(0), theirs.state(0), rtol=0, atol=0)
 
 
 @NETWORKS
@@ -252,8 +349,10 @@ def test_a_compiled_training_is_the_eager_one_up_to_rounding_and_the_same_in_any
 
 
 @NETWORKS
-def test_the_bytes_of_a_replica_depend_on_no_other(network, tiny):
-    setting, three = replace(SETTING, network=network), [(0, 0.5, 0.1), (1, 2.0, 0.03), (7, 0.1, 0.3)]
+@EACH_OPTIMIZER
+def test_the_bytes_of_a_replica_depend_on_no_other(network, optimizer, tiny):
+    setting = replace(SETTING, network=network, optimizer=optimizer)
+    three = [(seed, share * RATES[optimizer], std) for seed, share, std in ((0, 1, 0.1), (1, 4, 0.03), (7, 0.2, 0.3))]
     alone = {one: trained(setting, tiny, [one]).net.state_dict() for one in three}
     for order in permutations(three):
         together = trained(setting, tiny, list(order)).net.state_dict()

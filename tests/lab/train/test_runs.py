@@ -101,7 +101,8 @@ def test_a_run_of_digits_holds_what_it_promises(fresh_runs):
     shapes = {name: value.shape for name, value in found.items() if name != "meta"}
     assert shapes == {
         **{name: (5,) for name in ("steps", "validation", "test", "finite")},
-        **{"percentiles": (5, 5, 100), "pooled": (5, 5), "mean": (5, 100), "std": (5, 100), "population": ()},
+        **{"percentiles": (5, 99, 100), "pooled": (5, 3), "mean": (5, 100), "std": (5, 100)},
+        **{"look_steps": (4,), "population": (4,), "moving": (4, 2)},
     }
     assert found["steps"].tolist() == [0, 5, 10, 15, 20]
     assert Setting(**found["meta"]["setting"]) == DIGITS
@@ -110,13 +111,15 @@ def test_a_run_of_digits_holds_what_it_promises(fresh_runs):
 def test_a_run_of_images_holds_its_curves_and_the_weights_of_its_last_evaluation(asked):
     found = runs.run([(MEMBER, 3)])[MEMBER, 3]
     curves = {name: value.shape for name, value in found.items() if name != "meta" and not name.startswith("net/")}
-    assert curves == {"steps": (3,), "validation": (3,), "test": (3,), "diverged": ()}
+    ends = dict.fromkeys(("final_test", "final_train", "diverged", "infinite"), ())
+    assert curves == {"steps": (3,), "validation": (3,)} | ends
     assert found["steps"].tolist() == [0, 4, 8] and found["diverged"] == -1
     meta = found["meta"]
     assert Recipe(**meta["setting"] | {"modules": tuple(meta["setting"]["modules"])}) == MEMBER
     trainer = runs.trainer_of([(MEMBER, 3)])
     trainer.load_weights(found)
-    assert trainer.accuracy(trainer.watched["test"]) == found["test"][-1]
+    assert trainer.accuracy(trainer.watched) == found["validation"][-1]
+    assert trainer.accuracy(runs.data_of(MEMBER).test) == found["final_test"]
     assert meta["parameters"] == sum(p.numel() for p in trainer.net.parameters()) and meta["processes"] == 1
 
 
@@ -139,8 +142,8 @@ def test_a_diverged_run_is_kept_and_the_others_finish(asked):
     found = runs.run([(WILD, 1), (MEMBER, 1)])
     wild = found[WILD, 1]
     assert 0 < wild["diverged"] < 4 and wild["steps"].tolist() == [0, 4]
-    assert np.isfinite(wild["test"][0]) and np.isnan(wild["test"][1]) and np.isnan(wild["validation"][1])
-    assert found[MEMBER, 1]["diverged"] == -1 and np.isfinite(found[MEMBER, 1]["test"]).all()
+    assert np.isfinite(wild["validation"][0]) and np.isnan(wild["validation"][1]) and np.isnan(wild["final_test"])
+    assert found[MEMBER, 1]["diverged"] == -1 and np.isfinite(found[MEMBER, 1]["final_test"])
     assert_same(runs.run([(WILD, 1)])[WILD, 1], wild)
 
 

@@ -2,7 +2,7 @@
 
 from bn.lab.chapters.ablations.estimates import ESTIMATES
 from bn.lab.chapters.ablations.record import record
+from bn.lab.chapters.ablations.spec import AblationSpec
 from bn.lab.registry import Experiment
-from bn.lab.train.specs import ImageSpec
 
-EXPERIMENT = Experiment("ablations", ImageSpec, record, ESTIMATES)
+EXPERIMENT = Experiment("ablations", AblationSpec, record, ESTIMATES)

@@ -1,58 +1,62 @@
-"""Estimates of the seven changes, from the record of notebook 09."""
+"""Estimates of the seven changes, from the record of notebook 09: all networks of a comparison take as many steps."""
 
 from functools import partial
 
-from bn.lab.judge import statistics
-from bn.lab.judge.curves import finals, points, steps_reaching, target, times_fewer
-from bn.lab.judge.statistics import Estimate, plain_share
+from bn.lab.judge import curves, statistics
+from bn.lab.judge.curves import finals, points, times_fewer
+from bn.lab.judge.statistics import Estimate
 
 
 def gains(record: dict, part: str, change: str) -> list[float]:
-    """For each seed, the points of final test accuracy that a change gives; NaN where a network diverged.
+    """For each seed, the points of final test accuracy that a change gives.
 
-    Alone it is added to BN-Baseline, read after as many steps; left out it is what BN-x5 has over itself without.
+    Alone it is added to BN-Baseline; left out it is what BN-x5 has over itself without; plain, added to Inception.
     """
+    after, before = compared(record, part, change)
+    return points(ends(after), ends(before))
+
+
+def compared(record: dict, part: str, change: str) -> tuple[dict, dict]:
+    """The networks with a change and without it."""
     networks, changed = record["networks"], record[part][change]
-    if part == "alone":
-        return points(finals(changed), finals(cut(networks["bn_baseline"], record, change)))
-    return points(finals(networks["bn_x5"]), finals(changed))
+    if part == "left_out":
+        return networks["bn_x5"], changed
+    return changed, networks["bn_baseline"] if part == "alone" else record["plain"]["inception"]
 
 
-def gains_without_bn(record: dict) -> list[float]:
-    """The same of shuffling in the network without BN, after as many steps."""
-    before = cut(record["networks"]["inception"], record, "shuffling")
-    return points(finals(record["plain"]["shuffling"]), finals(before))
+def ends(network: dict) -> list[float]:
+    """Final test accuracy of each seed; a network that diverged answers by chance."""
+    return curves.or_chance(network, finals(network))
 
 
-def cut(network: dict, record: dict, change: str) -> dict:
-    """A network's evaluations up to the last step of the run with a change alone."""
-    last = record["alone"][change]["steps"][-1]
-    kept = sum(step <= last for step in network["steps"])
-    both = {name: [seed[:kept] for seed in network[name]] for name in ("validation", "test")}
-    return network | both | {"steps": network["steps"][:kept]}
+def overfitting(network: dict) -> list[float]:
+    """For each seed, points by which the accuracy on the training images is above that on test images."""
+    return points(curves.or_chance(network, network["final_train"]), ends(network))
 
 
 def left_out(record: dict, change: str) -> dict[str, Estimate]:
-    """What a change gives BN-x5 in final test accuracy, and how many times fewer steps to Inception's best accuracy."""
-    level = target(record)
-    without = steps_reaching(record["left_out"][change], level, whole=True)
+    """What a change gives BN-x5: final test accuracy, times fewer steps to Inception's best, and overfitting."""
+    after, before = compared(record, "left_out", change)
+    more = [a - b for a, b in zip(overfitting(after), overfitting(before), strict=True)]
     return {
         "change_gain": statistics.mean(gains(record, "left_out", change)),
-        "change_speed": times_fewer(without, steps_reaching(record["networks"]["bn_x5"], level)),
+        "change_speed": times_fewer(record, before, after),
+        "more_overfitting": statistics.mean(more),
     }
 
 
 def shuffling(record: dict) -> dict[str, Estimate]:
-    """With BN, seed by seed, and beside what shuffling gives the network without BN."""
-    with_bn, without = gains(record, "left_out", "shuffling"), gains_without_bn(record)
+    """What it gives BN-x5; and what it gives BN-Baseline less what it gives Inception: its interaction with BN."""
+    with_bn, without = gains(record, "alone", "shuffling"), gains(record, "plain", "shuffling")
     return {
-        "change_gain": statistics.mean(with_bn),
-        "seeds_ahead": plain_share(value > 0 for value in with_bn),
+        "change_gain": statistics.mean(gains(record, "left_out", "shuffling")),
+        "plain_gain": statistics.mean(without),
         "more_than_plain": statistics.mean([a - b for a, b in zip(with_bn, without, strict=True)]),
     }
 
 
 ESTIMATES = {
+    "rate-5x": partial(left_out, change="rate"),
     "dropout-removed": partial(left_out, change="dropout"),
     "l2-reduced-5x": partial(left_out, change="l2"),
     "lr-decay-6x": partial(left_out, change="decay"),

@@ -6,15 +6,20 @@ from bn.lab.train.specs import ImageSpec
 
 
 def record(spec: ImageSpec) -> dict:
-    """`networks` for comparison, `alone`, `left_out` and `plain`: curves; `sweep`."""
+    """`networks` for comparison, `alone`, `left_out` and `plain`: curves; `sweep`; `training_images`.
+
+    All but Inception, which sets the target, train for as many steps: so BN × shuffling is `networks.bn_baseline` and
+    `alone.shuffling` beside `plain.inception` and `plain.shuffling`.
+    """
     rates, trained = sweep.sweep(spec, ("plain",))
     base = spec.base(rates["chosen"]["plain"])
     parts = {
-        "networks": {name: recipes.networks(base)[name] for name in ("inception", "bn_baseline", "bn_x5")},
+        "networks": recipes.compared(base),
         "alone": recipes.alone(base),
         "left_out": recipes.left_out(base),
-        "plain": {"shuffling": recipes.changed(base, ("shuffling",))},  # does it help without BN too?
+        "plain": recipes.shuffled_without_bn(base),
     }
     trained |= sweep.trained(spec, sweep.pairs(spec, *parts.values()), "Ablations")
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
-    return records.finish("ablations", spec, [run["meta"] for run in trained.values()], results | {"sweep": rates})
+    results |= {"sweep": rates, **sweep.images(spec, base)}
+    return records.finish("ablations", spec, [run["meta"] for run in trained.values()], results)

@@ -14,7 +14,8 @@ from bn.lab.train.specs import ImageSpec
 def record(spec: ImageSpec) -> dict:
     """`members`: recipes; `curves`; `errors` by number of crops, for each seed; `sweep`; `measured`: of averaging."""
     rates, trained = sweep.sweep(spec, ("plain",))
-    members = recipes.members(spec.base(rates["chosen"]["plain"]))
+    base = spec.base(rates["chosen"]["plain"])
+    members = recipes.members(base)
     pairs = sweep.pairs(spec, members)
     trained |= sweep.trained(spec, pairs, "Ensemble members")
     y = predictions.test_images(members["member_1"]).y.numpy()
@@ -30,6 +31,7 @@ def record(spec: ImageSpec) -> dict:
         "crops": list(predicted),
         "errors": by_crops,
         "images": len(y),
+        **sweep.images(spec, base),
         "sweep": rates,
         "measured": averaged(kept["probabilities"] for kept in predicted[1].values()),
     }

@@ -6,46 +6,65 @@ import numpy as np
 
 from bn.lab import paper
 from bn.lab.judge import curves, statistics
-from bn.lab.judge.curves import gain, lost, peaks, steps_reaching, target, times_fewer
-from bn.lab.judge.statistics import Estimate, plain_share
+from bn.lab.judge.curves import finals, gain, peaks, times_fewer
+from bn.lab.judge.statistics import Estimate
+
+SHARES = (0.8, 0.9, 0.95)  # of Inception's best accuracy: steps are counted to these too
 
 _STEPS = {name: million for name, (million, _) in paper.FIGURE_3.items()}
 
 
 def sooner(record: dict, name: str) -> dict[str, Estimate]:
     """A network beside Inception: does it get there, how much sooner, and how far does it go?"""
-    networks = record["networks"]
+    pair = curves.common({key: record["networks"][key] for key in ("inception", name)})
+    view = {"networks": pair}
     return {
-        "reached": curves.reached(record, networks[name]),
-        "speed_up": curves.speed_up(record, name),
-        "peak_gain": gain(peaks(networks[name]), peaks(networks["inception"])),
-    }
+        "reached": curves.reached(view, pair[name]),
+        "speed_up": curves.speed_up(view, name),
+        "peak_gain": gain(peaks(pair[name]), peaks(pair["inception"])),
+    } | {f"speed_up_{round(100 * share)}": curves.speed_up(view, name, share) for share in SHARES}
 
 
 def bn_x30(record: dict) -> dict[str, Estimate]:
-    """In how many seeds it goes at least as far as BN-x5."""
-    pairs = zip(peaks(record["networks"]["bn_x30"]), peaks(record["networks"]["bn_x5"]), strict=True)
-    return {"seeds_ahead": plain_share(high >= low for high, low in pairs)}
+    """How much further it goes than BN-x5."""
+    pair = _pair(record, "bn_x30", "bn_x5")
+    return {"peak_gain": gain(*map(peaks, pair))}
 
 
 def slower_start(record: dict) -> dict[str, Estimate]:
-    """Mean validation accuracy over the first quarter of the training."""
-    early = {
-        name: [np.mean(seed[: 1 + len(seed) // 4]) for seed in np.array(record["networks"][name]["validation"], float)]
-        for name in ("bn_x5", "bn_x30")
-    }
-    return {"early_lead": gain(early["bn_x5"], early["bn_x30"])}
+    """BN-x5 less BN-x30 over the first quarter of the training, and BN-x30 less BN-x5 at its end."""
+    fast, slow = _pair(record, "bn_x30", "bn_x5")
+    return {"early_lead": gain(_early(slow), _early(fast)), "final_gain": gain(_ends(fast), _ends(slow))}
 
 
-def inception_x5_diverges(record: dict) -> dict[str, Estimate]:
-    """In how many seeds the plain network at five times the rate is lost."""
-    return {"seeds_lost": plain_share(lost(record["networks"]["plain_x5"]))}
+def _early(network: dict) -> list[float]:
+    """Mean validation accuracy over the first quarter; what a diverged network no longer has counts as chance."""
+    chance, quarter = 1 / network["recipe"]["classes"], 1 + len(network["steps"]) // 4
+    early = np.array(network["validation"], float)[:, :quarter]
+    return np.where(np.isfinite(early), early, chance).mean(1).tolist()
+
+
+def _ends(network: dict) -> list[float]:
+    """Final test accuracy of each seed; a network that diverged answers by chance."""
+    return curves.or_chance(network, finals(network))
+
+
+def infinite(record: dict) -> dict[str, Estimate]:
+    """In how many seeds the plain network at five times the rate has parameters or a loss that are not finite."""
+    return {"seeds_infinite": statistics.share(record["networks"]["plain_x5"]["infinite"])}
+
+
+def at_chance(record: dict) -> dict[str, Estimate]:
+    """In how many of them it ends at chance, which a network with infinite parameters does too."""
+    network = record["networks"]["plain_x5"]
+    limit = curves.LOST / network["recipe"]["classes"]
+    return {"seeds_at_chance": statistics.share(end <= limit for end in _ends(network))}
 
 
 def sigmoid_trains(record: dict) -> dict[str, Estimate]:
     """Best accuracy with sigmoids and BN over Inception's."""
-    networks = record["networks"]
-    return {"of_inception": statistics.ratio_bootstrap(peaks(networks["bn_x5_sigmoid"]), peaks(networks["inception"]))}
+    pair = _pair(record, "bn_x5_sigmoid", "inception")
+    return {"of_inception": statistics.ratio(*map(peaks, pair))}
 
 
 def sigmoid_without_bn(record: dict) -> dict[str, Estimate]:
@@ -56,18 +75,18 @@ def sigmoid_without_bn(record: dict) -> dict[str, Estimate]:
 
 def higher_rate(record: dict) -> dict[str, Estimate]:
     """BN at five times the rate beside BN at the rate, all else equal."""
-    slow, fast, level = record["equal"]["bn_x1"], record["equal"]["bn_x5"], target(record)
+    slow, fast = record["equal"]["bn_x1"], record["equal"]["bn_x5"]
+    both = curves.common({"slow": slow, "fast": fast})
     return {
-        "rate_speed_up": times_fewer(steps_reaching(slow, level, whole=True), steps_reaching(fast, level)),
-        "peak_gain": gain(peaks(fast), peaks(slow)),
+        "rate_speed_up": times_fewer(record, slow, fast),
+        "peak_gain": gain(peaks(both["fast"]), peaks(both["slow"])),
     }
 
 
 def bn_alone(record: dict) -> dict[str, Estimate]:
     """BN with all changes beside BN alone."""
-    networks, level = record["networks"], target(record)
-    alone = steps_reaching(networks["bn_baseline"], level, whole=True)
-    return {"over_bn_alone": times_fewer(alone, steps_reaching(networks["bn_x5"], level))}
+    networks = record["networks"]
+    return {"over_bn_alone": times_fewer(record, networks["bn_baseline"], networks["bn_x5"])}
 
 
 def figure_3(record: dict) -> dict[str, Estimate]:
@@ -87,12 +106,18 @@ def quotient(_record: dict, above: float, below: float, half: float = 0.05) -> d
     return {name: statistics.extremes([value]) for name, value in values.items()}
 
 
+def _pair(record: dict, *names: str) -> list[dict]:
+    """Two networks at the seeds that both have."""
+    return list(curves.common({name: record["networks"][name] for name in names}).values())
+
+
 ESTIMATES = {
     "bn-baseline": partial(sooner, name="bn_baseline"),
     "bnx5-14x": partial(sooner, name="bn_x5"),
     "bnx30": bn_x30,
     "bnx30-slower-start": slower_start,
-    "inception-x5-diverges": inception_x5_diverges,
+    "inception-x5-diverges": infinite,
+    "inception-x5-at-chance": at_chance,
     "sigmoid-inception-69.8": sigmoid_trains,
     "sigmoid-no-bn-chance": sigmoid_without_bn,
     "lr-increase": higher_rate,

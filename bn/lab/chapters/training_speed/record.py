@@ -7,9 +7,8 @@ from itertools import chain
 from bn.lab.chapters.training_speed.throughput import throughput
 from bn.lab.store import records
 from bn.lab.store.files import RunError
-from bn.lab.train import recipes, runs, sweep
-from bn.lab.train.settings import Recipe
-from bn.lab.train.specs import IMAGES, ImageSpec
+from bn.lab.train import recipes, sweep
+from bn.lab.train.specs import ImageSpec
 
 KINDS = ("plain", "bn")
 MEASURING = 30  # seconds that it takes, about, to measure the speed: of a first call they are set aside
@@ -36,7 +35,7 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     best = {name: sweep.swept(spec, name, rate) for name, rate in rates["chosen"].items()}
     parts = {"networks": recipes.networks(base), "equal": recipes.equal(base), "best": best}
     reserved = 0 if throughput(base, until=0)["measured"] else MEASURING
-    wanted = [(recipe, seed) for seed in spec.seeds for part in parts.values() for recipe in part.values()]
+    wanted = sweep.pairs(spec, *parts.values())
     trained |= sweep.trained(spec, wanted, "Figures 2 and 3", until - reserved)
     speed = throughput(base, until - MEASURING / 2)
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
@@ -48,8 +47,8 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     results |= {
         "complete": not missing and bool(speed["measured"]),
         "missing": missing,
-        "runs_planned": len(planned) + ("bn" not in best) * len(spec.seeds),
-        **_images(spec, base),
+        "runs_planned": len(planned) + ("bn" not in best) * len(spec.seeds_of("bn")),
+        **sweep.images(spec, base),
     }
     metas = [run["meta"] for run in trained.values()]
     return records.finish("training_speed", spec, metas, results, computed=[speed["meta"]] if speed["measured"] else [])
@@ -59,14 +58,5 @@ def _of_bn(spec: ImageSpec, rates: dict) -> list[dict]:
     """What is missing where BN's own best rate is not known yet."""
     if "bn" in rates["chosen"]:
         return []
-    of_part = {"sweep": rates["seeds"], "best": list(spec.seeds)}
+    of_part = {"sweep": rates["seeds"], "best": list(spec.seeds_of("bn"))}
     return [{"part": part, "network": "bn", "seeds": seeds} for part, seeds in of_part.items()]
-
-
-def _images(spec: ImageSpec, base: Recipe) -> dict:
-    """How many images there are to train on; with a part of them no size is the paper's own."""
-    there, whole = len(runs.data_of(base).train.y), IMAGES[spec.dataset]
-    return {
-        "training_images": {"used": there, "whole": whole},
-        "papers_own_size": spec.papers_own_size and there >= whole,
-    }

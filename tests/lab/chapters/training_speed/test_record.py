@@ -23,7 +23,7 @@ def test_a_record_has_each_network_with_all_its_seeds():
         for name, recipe in made(base).items():
             found = speed[part][name]
             assert found["recipe"] == json.loads(json.dumps(asdict(recipe)))
-            assert found["steps"][-1] == recipe.steps and len(found["validation"]) == len(found["test"]) == 3
+            assert found["steps"][-1] == recipe.steps and len(found["validation"]) == len(found["final_test"]) == 3
             assert {len(seed) for seed in found["validation"]} == {len(found["steps"])}
     assert set(speed["best"]) == {"plain", "bn"}
 
