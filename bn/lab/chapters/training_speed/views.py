@@ -150,7 +150,7 @@ def own_best(view: dict, language: str) -> str:
         return ""
     _, evaluated = words(language), view["networks"]["inception"]["steps"]
     at = statistics.mean(np.array(steps(view, "inception")) / evaluated[-1], bounds=(0, 1))
-    sentence = _("Inception is at its own best after {share} of its steps{interval}; it was evaluated at every {every}.")
+    sentence = _("Inception is at its best after {share} of its steps{interval}; it was evaluated at every {every}.")
     return sentence.format(
         share=percent(at.value, 0),
         interval=interval(at, 0, scale=100, unit="%"),
@@ -168,6 +168,4 @@ def seeds_note(view: dict, asked: Sequence[int], language: str) -> str:
         return said if most != len(asked) else ""
     names = _.listed([name(network, language) for network, n in counts.items() if n == most and network in NAMES])
     few = left_to_right("–".join(str(n) for n in dict.fromkeys((fewer[0], fewer[-1]))))
-    return _("Seeds: {most} of {names}, {few} of each of the others.").format(
-        most=number(most), names=names, few=few
-    )
+    return _("Seeds: {most} of {names}, {few} of each of the others.").format(most=number(most), names=names, few=few)

@@ -69,7 +69,7 @@ def test_too_little_for_a_record_is_said(trained):
     for most in (0, 2):
         with pytest.raises(RunError, match=f"^{most} runs of the sweep .* too few for a record. The same command"):
             after(trained, most)
-    with pytest.raises(RunError, match="^Inception is not trained yet, .* The same command goes on from here"):
+    with pytest.raises(RunError, match=r"^Inception is not trained yet, .* The same command goes on from here"):
         after(trained, SWEEP)
 
 
