@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 
 from bn.lab import paper
-from bn.lab.chapters.activations.spec import GRID
+from bn.lab.chapters.activations.spec import FULL, Activations
 from bn.lab.data.splits import Data, Split
 from bn.lab.gpu.finding import tell
 from bn.lab.train.mlp import CLASSES, FEATURES
 from bn.lab.train.replicas import COMPILE_FROM, Trainer
 from bn.lab.train.settings import Setting
-from bn.lab.train.specs import SIZES
 
 AT_ONCE = (1, 64)
 SECONDS = 2.0  # of a measurement
@@ -24,9 +23,9 @@ IMAGES = (55_000, 5_000, 10_000)  # as many as MNIST has: what they show costs n
 
 def network_steps() -> int:
     """Steps of a network that chapter 03 asks at scale `gpu`: Figure 1, each at its best, and the grid."""
-    size = SIZES["gpu", "mnist"]
-    cells = len(GRID[False]["rates"]) * len(GRID[False]["weight_stds"])
-    return 2 * (2 * size.seeds * size.steps + cells * size.grid_seeds * size.grid_steps)
+    size = Activations.sizes["gpu", "mnist"]
+    cells = len(FULL.rates) * len(FULL.weight_stds)
+    return 2 * (2 * size.seeds * size.steps + cells * len(size.grid_seeds) * size.grid_steps)
 
 
 def random_images(share: float = 1.0) -> Data:

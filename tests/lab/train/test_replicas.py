@@ -139,9 +139,9 @@ def layers_of(net: SigmoidMLP, replica: int) -> nn.Sequential:
     """One replica as layers of torch.nn, with the second momentum where it normalizes."""
     layers, biases = [], [b[replica, 0] for b in net.biases]
     for weight in net.weights:
-        linear = nn.Linear(weight.shape[2], weight.shape[1])
         normalized = bool(net.norms) and weight is not net.weights[-1]
-        linear.weight.data, linear.bias.data = weight[replica].detach().clone(), torch.zeros(weight.shape[1])
+        linear = nn.Linear(weight.shape[2], weight.shape[1], bias=not normalized)
+        linear.weight.data = weight[replica].detach().clone()
         if not normalized:
             linear.bias.data = biases.pop(0).detach().clone()
         layers += [linear, nn.BatchNorm1d(weight.shape[1], momentum=0.01), nn.Sigmoid()] if normalized else [linear]

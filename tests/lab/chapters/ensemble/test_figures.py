@@ -28,7 +28,7 @@ def six() -> dict:
     curves = {name: made_up.flat(recipe) for name, recipe in members.items()}
     for curve in curves.values():
         curve["diverged"] = [None, None]
-        curve["test"] = curve["test"][:2]
+        curve["final_test"] = curve["final_test"][:2]
     results = {
         "members": {name: asdict(recipe) for name, recipe in members.items()},
         "curves": curves,
