@@ -134,8 +134,8 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
     _, claim, ruled = words(language), judged.claim, bool(judged.conditions)
     if judged.unfinished:
         lines = [_(_UNFINISHED)]
-    elif claim.found and record is not None and (ruled or judged.verdict in _NOTHING):
-        lines = [_spoken(_(claim.found), verdicts.estimates(claim, record))]
+    elif claim.found and (ruled or (record is not None and judged.verdict in _NOTHING)):
+        lines = [_spoken(_(claim.found), verdicts.estimates(claim, record or {}))]
     elif judged.verdict in _NOTHING:
         lines = [_(_NOTHING[judged.verdict])]
     else:  # none where it was not run, or not at the scale that decides
