@@ -32,6 +32,7 @@ NAMES = {
 _PANELS = {"alone": N_("(a) Alone: added to BN-Baseline"), "left_out": N_("(b) Left out: lost by BN-x5")}
 _GAPS = {"alone": N_("(a) Alone: BN-Baseline"), "left_out": N_("(b) After all others: BN-x5")}
 _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"}  # others are called as the change
+_SIZE = (3.8, 4.2)  # inches of a panel: on a phone its smallest type has 11 pixels
 _TICKS = (1, 3, 10, 30, 100)  # points
 
 
@@ -130,7 +131,7 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
     """A row for each change."""
     _, labels = words(language), []
     title = _(_PANELS[part])
-    axes = panel(title, language, (4.2, 4.0))
+    axes = panel(title, language, _SIZE)
     for y, (change, gain) in enumerate(gains.items()):
         _row(axes, y, gain)
         ended = seeds.diverged(_ended(record, part, change), language)
@@ -187,7 +188,7 @@ def _gaps(record: dict, part: str, language: str) -> tuple[Figure, str]:
     """For each change two rows: the gap without it, and with it."""
     _, labels, alts = words(language), [], []
     title = _(_GAPS[part])
-    axes = panel(title, language, (4.2, 4.0))
+    axes = panel(title, language, _SIZE)
     for y, change in enumerate(CHANGES):
         pair = map(estimates.overfitting, estimates.compared(record, part, change))
         after, before = map(statistics.mean, pair)

@@ -156,7 +156,7 @@ def _errors(record: dict, kind: int, language: str) -> tuple[Figure, str]:
     """A row for each network and one for the six, the errors on one crop above those on many."""
     _, (one, many) = words(language), record["crops"]
     title = _(_PANELS[kind])
-    axes = panel(title, language, (4.2, 4.0))
+    axes = panel(title, language, (3.8, 4.7))
     shown = ((one, -0.16, QUIET, _("one crop")), (many, 0.16, COLOURS["bn"], _crops(many, language)))
     for crops, shift, colour, label in shown:
         _points(axes, by_network(record, crops, kind), shift, colour, label)
