@@ -43,7 +43,8 @@ def forest(language: str) -> str:
 
 def ledger(language: str) -> str:
     """Every claim of the paper with its verdict, the small print of it, and what an earlier rule had decided."""
-    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in registry.names()}
+    chapters = {claim.experiment for claim in of_the_paper()}
+    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in chapters}
     found = [
         (verdict, found_in_book(verdict, language), small_print(verdict, holm[verdict.claim.experiment], language))
         for verdict in map(judged, of_the_paper())
