@@ -14,8 +14,9 @@ from bn.lab.store.claims import Claim
 
 
 def part(language: str, name: str, *options: str) -> str:
-    """The HTML of a part of a page: `figure CHAPTER NAME`, `tally`, `forest` or `ledger`. Raises KeyError."""
-    return {"figure": figure, "tally": tally, "forest": forest, "ledger": ledger}[name](language, *options)
+    """The HTML of a part of a page: `figure CHAPTER NAME`, `findings`, `tally`, `forest` or `ledger`; KeyError."""
+    parts = {"figure": figure, "findings": findings, "tally": tally, "forest": forest, "ledger": ledger}
+    return parts[name](language, *options)
 
 
 def figure(language: str, chapter: str, name: str) -> str:
@@ -27,6 +28,18 @@ def figure(language: str, chapter: str, name: str) -> str:
 def drawing(chapter: str, name: str, language: str) -> Drawing:
     """The same, drawn and not yet HTML."""
     return getattr(registry.figures(chapter), name)(records.deciding(chapter), language)
+
+
+def findings(language: str) -> str:
+    """What the book found, in plain sentences; nothing of a chapter that no record decides."""
+    return html.render("findings", language, sentences=sentences(language)).data
+
+
+def sentences(language: str) -> list[str]:
+    """The findings of the chapters that have some."""
+    decided = {name: records.deciding(name) for name in registry.names()}
+    of_chapters = {name: getattr(registry.figures(name), "findings", None) for name, r in decided.items() if r}
+    return [said for name, find in of_chapters.items() if find for said in find(decided[name], language)]
 
 
 def tally(language: str) -> str:

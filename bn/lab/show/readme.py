@@ -1,5 +1,6 @@
 """What README.md takes from the committed records, between marks that say what stands there.
 
+    <!-- findings en -->                   what was found, in one language, as on the first page of the book
     <!-- claims -->                        the table of claims with their verdicts
     <!-- caption activations figure1 -->   what a figure shows, in a line; the picture itself is drawn, too
     <!-- title activations tuned -->       the title of a figure
@@ -26,7 +27,7 @@ _OF_A_KIND = {  # what shares a line
     "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
     "as stated": "What the authors say of their own network",
 }
-MARK = re.compile(r"<!-- (?P<kind>caption|title|claims)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
+MARK = re.compile(r"<!-- (?P<kind>caption|title|claims|findings)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
 
 
 def filled(readme: str) -> str:
@@ -64,12 +65,22 @@ def poster(drawing: Drawing, language: str) -> str:
 def _said(mark: re.Match) -> str:
     if mark["kind"] == "claims":
         return _table()
+    if mark["kind"] == "findings":
+        return _findings(mark["of"].strip())
     chapter, name = mark["of"].split()
     drawing = pages.drawing(chapter, name, "en")
     if mark["kind"] == "title":
         return _plain(drawing.title)
     size = speech.size(records.deciding(chapter), "en")
     return f"*{_plain(f'{drawing.title} {size} {drawing.note}')}*"
+
+
+def _findings(language: str) -> str:
+    """A numbered list; in Arabic as HTML, whose isolates keep the numbers in order."""
+    said = pages.sentences(language)
+    if language == "en":
+        return "\n".join(f"{i}. {_plain(sentence)}" for i, sentence in enumerate(said, 1))
+    return "\n".join(["<ol>", *(f"<li>{sentence}</li>" for sentence in said), "</ol>"])
 
 
 def _table() -> str:

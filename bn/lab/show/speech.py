@@ -77,6 +77,24 @@ def size(record: dict, language: str) -> str:
     return " ".join(said)
 
 
+def whose(record: dict, language: str) -> str:
+    """Whether a record is the one by which the claims are judged, or that of a reader's own run."""
+    _, committed = words(language), records.deciding(record["experiment"])
+    if committed is not None and committed["sha256"] == record["sha256"]:
+        return _("From the run that decides.")
+    return _("From your own run, since no run that decides is part of this book yet.")
+
+
+def rate(record: dict, language: str) -> str:
+    """The learning rate of Inception, from which those of the other networks follow, and how it was chosen."""
+    _, found = words(language), record["sweep"]
+    chosen = number(float(found["chosen"]["plain"]))
+    if not found["rates"]:
+        return _("The learning rate of Inception was given: {rate}.").format(rate=chosen)
+    sentence = _("The learning rate of Inception is {rate}, the best of a sweep on other seeds: {seeds}.")
+    return sentence.format(rate=chosen, seeds=_.listed([left_to_right(seed) for seed in found["seeds"]]))
+
+
 def _images(record: dict, language: str) -> str:
     """The name of the data set, at how many pixels, and how large a part of it was trained on."""
     _, asked, trained = words(language), record["asked"], record.get("training_images")
@@ -116,8 +134,8 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
     _, claim, ruled = words(language), judged.claim, bool(judged.conditions)
     if judged.unfinished:
         lines = [_(_UNFINISHED)]
-    elif claim.found and record is not None and (ruled or judged.verdict in _NOTHING):
-        lines = [_spoken(_(claim.found), verdicts.estimates(claim, record))]
+    elif claim.found and (ruled or (record is not None and judged.verdict in _NOTHING)):
+        lines = [_spoken(_(claim.found), verdicts.estimates(claim, record or {}))]
     elif judged.verdict in _NOTHING:
         lines = [_(_NOTHING[judged.verdict])]
     else:  # none where it was not run, or not at the scale that decides
