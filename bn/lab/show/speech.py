@@ -134,7 +134,7 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
     _, claim, ruled = words(language), judged.claim, bool(judged.conditions)
     if judged.unfinished:
         lines = [_(_UNFINISHED)]
-    elif claim.found and (ruled or (record is not None and judged.verdict in _NOTHING)):
+    elif claim.found and (ruled or (judged.verdict in _NOTHING and (record or verdicts.of_the_paper_alone(claim)))):
         lines = [_spoken(_(claim.found), verdicts.estimates(claim, record or {}))]
     elif judged.verdict in _NOTHING:
         lines = [_(_NOTHING[judged.verdict])]

@@ -99,7 +99,7 @@ def small_ledger(monkeypatch):
 
 def test_a_card_and_the_ledger_show_what_was_decided_before_and_why(small_ledger):
     (earlier,), claim = replaced.of(claims.ledger()["ensemble-steps"]), claims.ledger()["ensemble-steps"]
-    card = soup(html.cards(records.deciding("ensemble"), ["ensemble-steps"], "en"))
+    card = soup(html.cards(None, ["ensemble-steps"], "en"))
     row = soup(pages.ledger("en")).select_one("#claim-ensemble-steps")
     for shown in (card, row):
         before = shown.select_one(".bn-earlier")
