@@ -73,7 +73,8 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
     if missing := {line.estimate for line in claim.rule} - set(estimated) if estimated else ():
         raise claims.ClaimsError(f"the rule of claim {claim_id} judges {', '.join(missing)}, which nothing estimates")
     conditions = tuple(_condition(line, estimated[line.estimate], claim.exact) for line in claim.rule if estimated)
-    changed = claim.changed_since(record["rules"].get(claim_id))
+    # What the paper prints was known before any rule: for its arithmetic none can come too late.
+    changed = claim.kind != "arithmetic" and claim.changed_since(record["rules"].get(claim_id))
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
 
 

@@ -1,6 +1,7 @@
 """The parameters of the chapters on section 4.2: refused in one sentence, or they reach the recipe."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ NOT_WHOLE = [True, "5", 5.0, [5], -1, 0, 10**12]
 NOT_A_NUMBER = [0, -0.5, 0.0, 1e-30, 1e30, math.nan, math.inf, "0.5", True, [0.5], 10**12]
 
 LARGEST = {"digits": 419, "mnist": 5_500, "tiny-imagenet": 4_500, "imagenet": 1_231}
+OF_PARTS = {("cpu", "tiny-imagenet"): 1_800}  # 20 classes of 450 images in five shards
 
 BAD = [
     *[("batch", value, "from 2 to 419, the training images of a shard") for value in (*NOT_WHOLE, 1, 420, None)],
@@ -34,11 +36,12 @@ def test_a_wrong_value_for_section_4_2_is_refused(name, value, allowed):
 @pytest.mark.parametrize(("scale", "dataset"), recipes.SIZES)
 def test_the_largest_mini_batch_is_a_shard(scale, dataset):
     """Of as many images as there are to train on, where they can be counted here."""
-    for batch in (2, LARGEST[dataset]):
+    largest = OF_PARTS.get((scale, dataset), LARGEST[dataset])
+    for batch in (2, largest):
         recipe = ImageSpec(scale=scale, dataset=dataset, batch=batch).base(0.1)
         assert recipe.batch == batch
-    with pytest.raises(ParameterError, match=f"from 2 to {LARGEST[dataset]:,}, the training images of a shard"):
-        ImageSpec(scale=scale, dataset=dataset, batch=LARGEST[dataset] + 1)
+    with pytest.raises(ParameterError, match=f"from 2 to {largest:,}, the training images of a shard"):
+        ImageSpec(scale=scale, dataset=dataset, batch=largest + 1)
     if dataset == "digits":
         assert len(augment.shards(len(images.load("digits").train.y), batch, recipe.shards, 0)) == recipe.shards
 
@@ -87,6 +90,32 @@ def test_what_is_asked_of_section_4_2_reaches_the_recipe():
     base = spec.base(spec.learning_rate)
     assert (base.dataset, base.width, base.pixels, base.batch, base.steps) == ("digits", 0.5, 12, 128, 50)
     assert base.learning_rate == pytest.approx(0.08) and spec.steps == 200
+
+
+def test_what_a_rate_is_chosen_by_is_not_reported():
+    words = r"^seeds must not contain 90, by which the learning rate is chosen: take others, or give learning_rate$"
+    with pytest.raises(ParameterError, match=words):
+        ImageSpec(seeds=(3, 90))
+    with pytest.raises(ParameterError, match="contain 90, 92, by which"):
+        ImageSpec(scale="gpu", seeds=(92, 1, 90))
+    assert ImageSpec(seeds=(3, 90), learning_rate=0.1).seeds == (3, 90)
+    assert ImageSpec(scale="paper", seeds=(90,)).seeds == (90,)  # the rate is the paper's
+
+
+def test_a_size_has_seeds_of_its_own_and_most_networks_a_few_of_them():
+    spec = ImageSpec(scale="cpu", dataset="tiny-imagenet")
+    assert spec.seeds == spec.seeds_of("inception") == spec.seeds_of("bn_baseline") == tuple(range(4000, 4012))
+    assert spec.seeds_of("bn_x5") == spec.seeds_of("plain_x5") == tuple(range(4000, 4005))
+    assert ImageSpec().seeds_of("bn_x5") == (0, 1, 2)
+    assert ImageSpec(scale="cpu", dataset="tiny-imagenet", seeds=(1, 2)).seeds_of("bn_x5") == (1, 2)
+
+
+def test_a_part_of_the_data_reaches_the_recipe():
+    base = ImageSpec(scale="cpu", dataset="tiny-imagenet").base(0.1)
+    assert (base.classes, base.examples, base.shards, base.steps // base.every) == (20, 0, 5, 100)
+    size = replace(recipes.SIZES["cpu", "mnist"], examples=4_000, shards=5, halvings=3, evaluations=50)
+    base = recipes.inception(size, "mnist", 0.1, 600)
+    assert (base.classes, base.examples, base.shards, base.every, base.halflife) == (10, 4_000, 5, 12, 200)
 
 
 @pytest.mark.parametrize("less", [{"steps": 1_000}, {"width": 0.25}, {"pixels": 64}])

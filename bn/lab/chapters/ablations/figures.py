@@ -45,10 +45,9 @@ def table(record: dict, language: str) -> HTML:
     _, networks = words(language), record["networks"]
     head = [_("Change"), _("Alone: accuracy, %"), _("Alone: steps")]
     head += [_("Left out: accuracy, %"), _("Left out: steps")]
-    baseline = estimates.cut(networks["bn_baseline"], record, next(iter(CHANGES)))
     compared = [_("For comparison")]
-    for name, network in (("BN-Baseline", baseline), ("BN-x5", networks["bn_x5"])):
-        accuracy, steps = _measured(network, record, language)
+    for name, network in (("BN-Baseline", "bn_baseline"), ("BN-x5", "bn_x5")):
+        accuracy, steps = _measured(networks[network], record, language)
         compared += [f"{isolated(name)}: {accuracy}", steps]
     rows = [compared]
     for change in CHANGES:
@@ -56,21 +55,22 @@ def table(record: dict, language: str) -> HTML:
         rows.append([name] + [cell for part in PARTS for cell in _measured(record[part][change], record, language)])
     note = _(
         "Accuracy: final, on test images. Steps: to Inception's best accuracy on validation images, {target}. Both "
-        "are means over seeds with their 95% intervals; BN-Baseline was cut off after as many steps."
+        "are means over seeds with their 95% intervals. All take as many steps."
     ).format(target=percent(curves.target(record)))
     return html.table(head, rows, record, language, note=f"{speech.size(record, language)} {note}")
 
 
 def shuffling(record: dict, language: str) -> HTML:
     """What shuffling gives with BN, beside what it gives without."""
-    _ = words(language)
-    judged, plain = estimates.shuffling(record), statistics.mean(estimates.gains_without_bn(record))
-    gains = {"bn": judged["change_gain"], "plain": plain, "more": judged["more_than_plain"]}
+    _, judged = words(language), estimates.shuffling(record)
+    alone = statistics.mean(estimates.gains(record, "alone", "shuffling"))
+    gains = {"bn_x5": judged["change_gain"], "bn": alone, "plain": judged["plain_gain"]}
+    gains |= {"more": judged["more_than_plain"]}
     sentence = _(
-        "Points of final test accuracy that shuffling adds: {bn} to BN-x5, {plain} to the network without BN; the "
-        "first less the second, {more}. In the paper, about one point with BN."
+        "Points of final test accuracy that shuffling adds: {bn_x5} to BN-x5, {bn} to BN-Baseline, {plain} to the "
+        "network without BN; the second less the third, {more}. In the paper, about one point with BN."
     )
-    points = {name: _points(gain, language) for name, gain in gains.items()}
+    points = {name: signed(gain.value) + numbers.interval(gain, 2) for name, gain in gains.items()}
     return html.text(sentence.format(**points), language, small=speech.size(record, language))
 
 
@@ -95,18 +95,25 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
     axes = panel(title, language, (4.2, 4.0))
     for y, (change, gain) in enumerate(gains.items()):
         _row(axes, y, gain)
-        lines = [_(NAMES[change]), how(record, change, language), seeds.diverged(np.isnan(gain), language)]
+        ended = seeds.diverged(_ended(record, part, change), language)
+        lines = [_(NAMES[change]), how(record, change, language), ended]
         labels.append("\n".join(filter(None, lines)))
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
     axes.set(xlim=limits, ylim=(len(labels) - 0.5, -0.5), xlabel=_("points of accuracy (right: it helps)"))
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    return axes.figure, f"{title}: {_alt(gains, language)}"
+    return axes.figure, f"{title}: {_alt(record, part, gains, language)}"
+
+
+def _ended(record: dict, part: str, change: str) -> list[bool]:
+    """For each seed, whether the network with the change diverged, or the one without it."""
+    pair = map(curves.diverged, estimates.compared(record, part, change))
+    return [any(both) for both in zip(*pair, strict=True)]
 
 
 def _row(axes: Axes, y: int, gain: list[float]) -> None:
-    """The mean and its interval, the seeds under it; where a network diverged, only the seeds that are left."""
+    """The mean and its interval, the seeds under it."""
     estimate = statistics.mean(gain)
     colour = COLOURS["bn"] if _clear(estimate) else QUIET
     axes.plot(gain, [y + 0.25] * len(gain), ".", color=QUIET, markersize=4, alpha=0.7)
@@ -129,9 +136,10 @@ def _limits(gains: list[list[float]]) -> tuple[float, float]:
     return -1.08 * largest, 1.08 * largest
 
 
-def _alt(gains: dict, language: str) -> str:
-    _ = words(language)
-    points = {c: seeds.diverged(np.isnan(gain), language) or signed(np.mean(gain)) for c, gain in gains.items()}
+def _alt(record: dict, part: str, gains: dict, language: str) -> str:
+    _, points = words(language), {}
+    for change, gain in gains.items():
+        points[change] = seeds.diverged(_ended(record, part, change), language) or signed(np.mean(gain))
     return _.listed([f"{_(NAMES[change])} {text}" for change, text in points.items()])
 
 
@@ -155,8 +163,9 @@ def _note(record: dict, language: str) -> str:
     _ = words(language)
     note = _(
         "Dots: the seeds. Marks: their mean with its 95% interval, blue where it leaves out zero, which is what "
-        "clearly means; an interval that is wider than the panel runs on. (a) BN-Baseline with one change, less "
-        "BN-Baseline after as many steps. (b) BN-x5 less BN-x5 without the change."
+        "clearly means; an interval that is wider than the panel runs on; a network that diverged counts as chance. "
+        "(a) BN-Baseline with one change, less BN-Baseline after as many steps. (b) BN-x5 less BN-x5 without the "
+        "change."
     )
     shown = [record["networks"][name] for name in ("bn_baseline", "bn_x5")]
     shown += [network for part in PARTS for network in record[part].values()]
@@ -165,14 +174,6 @@ def _note(record: dict, language: str) -> str:
         times = _("Of the {runs} runs behind the panels, {diverged} diverged.")
         note += " " + times.format(runs=number(len(ended)), diverged=number(sum(ended)))
     return note
-
-
-def _points(gain: Estimate, language: str) -> str:
-    """Points with their interval."""
-    _ = words(language)
-    if math.isnan(gain.value):
-        return _("no number, since a network diverged")
-    return signed(gain.value) + numbers.interval(gain, 2)
 
 
 def _measured(network: dict, record: dict, language: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from bn.lab.chapters.ensemble.estimates import ESTIMATES
 from bn.lab.chapters.ensemble.record import record
+from bn.lab.chapters.ensemble.spec import EnsembleSpec
 from bn.lab.registry import Experiment
-from bn.lab.train.specs import ImageSpec
 
-EXPERIMENT = Experiment("ensemble", ImageSpec, record, ESTIMATES)
+EXPERIMENT = Experiment("ensemble", EnsembleSpec, record, ESTIMATES)

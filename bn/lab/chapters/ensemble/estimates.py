@@ -1,9 +1,15 @@
 """Estimates of section 4.2.3, from the record of notebook 10."""
 
-import numpy as np
+import math
 
+import numpy as np
+from scipy import stats
+
+from bn.lab import paper
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
+
+SIGNIFICANT = float(stats.norm.ppf(0.975))  # standard errors
 
 
 def ensemble(record: dict) -> dict[str, Estimate]:
@@ -26,4 +32,43 @@ def figure_4(record: dict) -> dict[str, Estimate]:
     return {"ensemble_top5": statistics.mean([seed["ensemble"][1] for seed in many])}
 
 
-ESTIMATES = {"ensemble-6-mean": ensemble, "multicrop": multicrop, "ensemble-result": figure_4}
+def steps(_record: dict) -> dict[str, Estimate]:
+    """What the paper says of the steps of a network of the ensemble, beside BN-x30's; and how many epochs they are."""
+    epochs = paper.MEMBER_PEAK * 1e6 * paper.BATCH / paper.TRAINING_IMAGES
+    apart = abs(paper.MEMBER_PEAK - paper.PEAK)
+    return {"steps_apart": statistics.extremes([apart]), "epochs": statistics.extremes([epochs])}
+
+
+def one_crop(_record: dict) -> dict[str, Estimate]:
+    """The error on one crop in Figure 4 beside what is left of the accuracy in Figure 3, in points."""
+    apart = paper.FIGURE_4["single"][0] - (100 - paper.FIGURE_3["bn_x30"][1])
+    return {"disagreement": statistics.extremes([round(abs(apart), 6)])}  # both are printed to a tenth
+
+
+def margin(_record: dict) -> dict[str, Estimate]:
+    """The ensemble's lead on the test server: in standard errors, and the correlation from which it is significant."""
+    a, b, lead = _server()
+    needed = (a + b - (lead / SIGNIFICANT) ** 2) / (2 * math.sqrt(a * b))
+    return {"z": statistics.extremes([standard_errors(0.0)]), "correlation": statistics.extremes([needed])}
+
+
+def standard_errors(correlation: float) -> float:
+    """The lead in standard errors where the mistakes of the two systems on an image have this correlation."""
+    a, b, lead = _server()
+    return lead / math.sqrt(a + b - 2 * correlation * math.sqrt(a * b))
+
+
+def _server() -> tuple[float, float, float]:
+    """Variances of the two error rates on the test server, as of coins thrown so often, and the lead: shares."""
+    ours, theirs = (paper.SERVER[name] / 100 for name in ("ours", "he"))
+    return *(p * (1 - p) / paper.TEST_IMAGES for p in (ours, theirs)), theirs - ours
+
+
+ESTIMATES = {
+    "ensemble-6-mean": ensemble,
+    "multicrop": multicrop,
+    "ensemble-result": figure_4,
+    "ensemble-steps": steps,
+    "single-crop": one_crop,
+    "healthy-margin": margin,
+}

@@ -1,12 +1,10 @@
 """Figure 4: one crop, many crops and six networks, top-1 and top-5; one ensemble for each seed."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 
 import numpy as np
 
-from bn.lab import paper
 from bn.lab.store import records
 from bn.lab.train import predictions, recipes, sweep
 from bn.lab.train.settings import Recipe
@@ -14,7 +12,7 @@ from bn.lab.train.specs import ImageSpec
 
 
 def record(spec: ImageSpec) -> dict:
-    """`members`: recipes; `curves`; `errors` by number of crops, for each seed; `sweep`; `measured`: arithmetic."""
+    """`members`: recipes; `curves`; `errors` by number of crops, for each seed; `sweep`; `measured`: of averaging."""
     rates, trained = sweep.sweep(spec, ("plain",))
     base = spec.base(rates["chosen"]["plain"])
     members = recipes.members(base)
@@ -35,7 +33,7 @@ def record(spec: ImageSpec) -> dict:
         "images": len(y),
         **sweep.images(spec, base),
         "sweep": rates,
-        "measured": arithmetic(kept["probabilities"] for kept in predicted[1].values()),
+        "measured": averaged(kept["probabilities"] for kept in predicted[1].values()),
     }
     metas = [run["meta"] for run in trained.values()]
     computed = [kept["meta"] for found in predicted.values() for kept in found.values()]
@@ -61,14 +59,7 @@ def errors(probabilities: np.ndarray, y: np.ndarray) -> list[float]:
     return [float(100 * (1 - hits[:, :k].any(1).mean())) for k in (1, 5)]
 
 
-def arithmetic(probabilities: Iterable[np.ndarray]) -> dict[str, dict[str, list[float]]]:
-    """What section 4.2.3 says with its own numbers, and what averaging does to class probabilities."""
+def averaged(probabilities: Iterable[np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    """What averaging does to class probabilities (n, classes)."""
     joined = np.mean(list(probabilities), axis=0)
-    shares = [paper.SERVER[name] / 100 for name in ("ours", "he")]
-    error = 100 * math.sqrt(sum(p * (1 - p) for p in shares) / paper.TEST_IMAGES)  # of a difference, in points
-    return {
-        "ensemble-6-mean-is-probability": {"sum_error": [float(abs(joined.sum(1) - 1).max())]},
-        "ensemble-steps": {"epochs": [paper.PEAK * 1e6 * paper.BATCH / paper.TRAINING_IMAGES]},
-        "single-crop": {"disagreement": [abs(paper.FIGURE_4["single"][0] - (100 - paper.FIGURE_3["bn_x30"][1]))]},
-        "healthy-margin": {"z": [(paper.SERVER["he"] - paper.SERVER["ours"]) / error]},
-    }
+    return {"ensemble-6-mean-is-probability": {"sum_error": [float(abs(joined.sum(1) - 1).max())]}}

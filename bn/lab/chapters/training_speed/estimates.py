@@ -4,11 +4,14 @@ from functools import partial
 
 import numpy as np
 
+from bn.lab import paper
 from bn.lab.judge import curves, statistics
 from bn.lab.judge.curves import finals, gain, peaks, times_fewer
 from bn.lab.judge.statistics import Estimate
 
 SHARES = (0.8, 0.9, 0.95)  # of Inception's best accuracy: steps are counted to these too
+
+_STEPS = {name: million for name, (million, _) in paper.FIGURE_3.items()}
 
 
 def sooner(record: dict, name: str) -> dict[str, Estimate]:
@@ -93,6 +96,16 @@ def figure_3(record: dict) -> dict[str, Estimate]:
     return {"peak_inception": best["inception"], "peak_x30": best["bn_x30"]}
 
 
+def quotient(_record: dict, above: float, below: float, half: float = 0.05) -> dict[str, Estimate]:
+    """Of two numbers that the paper prints, and the least and the largest that it may have been before rounding.
+
+    `above` is printed to a tenth, `below` to twice `half`.
+    """
+    least, largest = (above - 0.05) / (below + half), (above + 0.05) / (below - half)
+    values = {"quotient": above / below, "least": least, "largest": largest}
+    return {name: statistics.extremes([value]) for name, value in values.items()}
+
+
 def _pair(record: dict, *names: str) -> list[dict]:
     """Two networks at the seeds that both have."""
     return list(curves.common({name: record["networks"][name] for name in names}).values())
@@ -110,4 +123,7 @@ ESTIMATES = {
     "lr-increase": higher_rate,
     "bn-alone-not-enough": bn_alone,
     "inception-72.2": figure_3,
+    "seven-percent-steps": partial(quotient, above=_STEPS["bn_x5"], below=_STEPS["inception"]),
+    "abstract-14x": partial(quotient, above=_STEPS["inception"], below=_STEPS["bn_x5"]),
+    "bnx30-6M": partial(quotient, above=_STEPS["inception"], below=paper.PEAK, half=0.5),
 }

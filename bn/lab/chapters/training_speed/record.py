@@ -4,7 +4,6 @@ import math
 import time
 from itertools import chain
 
-from bn.lab import paper
 from bn.lab.chapters.training_speed.throughput import throughput
 from bn.lab.store import records
 from bn.lab.store.files import RunError
@@ -17,7 +16,7 @@ AGAIN = "The same command goes on from here."
 
 
 def record(spec: ImageSpec, minutes: float | None = None) -> dict:
-    """`networks`, `equal` and `best`: curves; `sweep`; `measured`: the paper's arithmetic; `throughput`.
+    """`networks`, `equal` and `best`: curves; `sweep`; `throughput`.
 
     After so many `minutes` nothing more is trained, and the record has what is finished; the next call goes on. First
     comes what the others wait for, the sweep, then seed by seed Figures 2 and 3, equal schedules, and each at its best;
@@ -42,7 +41,7 @@ def record(spec: ImageSpec, minutes: float | None = None) -> dict:
     results = {part: sweep.curves(spec, trained, networks) for part, networks in parts.items()}
     if "inception" not in results["networks"]:
         raise RunError(f"Inception is not trained yet, and without it there is nothing to compare with. {AGAIN}")
-    results |= {"sweep": rates, "measured": arithmetic(), "throughput": speed["measured"]}
+    results |= {"sweep": rates, "throughput": speed["measured"]}
     missing = sweep.lacking(spec, trained, parts) + _of_bn(spec, rates)
     planned = {*wanted, *chain.from_iterable(sweep.tried(spec, KINDS).values())}
     results |= {
@@ -61,13 +60,3 @@ def _of_bn(spec: ImageSpec, rates: dict) -> list[dict]:
         return []
     of_part = {"sweep": rates["seeds"], "best": list(spec.seeds_of("bn"))}
     return [{"part": part, "network": "bn", "seeds": seeds} for part, seeds in of_part.items()]
-
-
-def arithmetic() -> dict[str, dict[str, list[float]]]:
-    """What the paper says of its own Figure 3, computed from it."""
-    steps = {name: million for name, (million, _) in paper.FIGURE_3.items()}
-    return {
-        "seven-percent-steps": {"share_of_steps": [100 * steps["bn_x5"] / steps["inception"]]},
-        "abstract-14x": {"times_fewer": [steps["inception"] / steps["bn_x5"]]},
-        "bnx30-6M": {"times_fewer": [steps["inception"] / paper.PEAK]},
-    }

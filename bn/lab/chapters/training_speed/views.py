@@ -67,8 +67,7 @@ def _paired(networks: dict) -> dict:
 def _at(network: dict, seeds: Sequence[int], wanted: set[int]) -> dict:
     """A network with some of its seeds."""
     kept = [i for i, seed in enumerate(seeds) if seed in wanted]
-    of_seeds = ("validation", "test", "final_test", "diverged")
-    return network | {key: [network[key][i] for i in kept] for key in of_seeds if key in network}
+    return network | {key: [network[key][i] for i in kept] for key in ("validation", "final_test", "diverged")}
 
 
 def best_names(language: str) -> dict[str, str]:

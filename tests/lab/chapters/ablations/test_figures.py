@@ -20,7 +20,7 @@ def changed() -> dict:
 
     Left out of BN-x5, which is 5 points above: the rate costs 4, shuffling 1, 2 and 3, the rest nothing.
     """
-    parts = {name: recipes.networks(made_up.BASE)[name] for name in ("inception", "bn_baseline", "bn_x5")}
+    parts = recipes.compared(made_up.BASE)
     points = {"inception": (0, 0, 0), "bn_baseline": (0, 0, 0), "bn_x5": (5, 5, 5)}
     alone = {"rate": (1, 1, 1), "dropout": (-2, -2, -2), "l2": (3, -3, 0.3)}
     left_out = {"rate": (1, 1, 1), "shuffling": (4, 3, 2)}
@@ -28,8 +28,9 @@ def changed() -> dict:
         "networks": {name: made_up.flat(recipe, points[name]) for name, recipe in parts.items()},
         "alone": {n: made_up.flat(r, alone.get(n, (0, 0, 0))) for n, r in recipes.alone(made_up.BASE).items()},
         "left_out": {n: made_up.flat(r, left_out.get(n, (5, 5, 5))) for n, r in recipes.left_out(made_up.BASE).items()},
-        "plain": {"shuffling": made_up.flat(recipes.changed(made_up.BASE, ("shuffling",)), (0.5, 0.5, 0.5))},
+        "plain": {n: made_up.flat(r) for n, r in recipes.shuffled_without_bn(made_up.BASE).items()},
     }
+    results["plain"]["shuffling"]["final_test"] = [level + 0.005 for level in made_up.LEVELS]
     return made_up.finished(results)
 
 
@@ -99,16 +100,17 @@ def test_the_table_has_accuracy_and_steps_of_every_change(changed):
 
 
 def test_shuffling_with_bn_stands_beside_shuffling_without(changed):
-    """1, 2 and 3 points with BN, 0.5 without; t = 4.303 for three seeds, so the half-width is 4.303 / √3 = 2.48."""
+    """1, 2 and 3 points to BN-x5, 2, 3 and 4 to BN alone, 0.5 without: the half-width is 4.303 / √3 = 2.48."""
+    changed["alone"]["shuffling"]["final_test"] = [share + 0.01 * k for k, share in enumerate(made_up.LEVELS, 2)]
     found = seen.plain(figures.shuffling(changed, "en").data)
-    assert "+2.00 [−0.48, 4.48] to BN-x5, +0.50 [0.50, 0.50] to the network without BN" in found
-    assert "the first less the second, +1.50 [−0.98, 3.98]" in found
+    assert "+2.00 [−0.48, 4.48] to BN-x5, +3.00 [0.52, 5.48] to BN-Baseline, +0.50 [0.50, 0.50] to the" in found
+    assert "the second less the third, +2.50 [0.02, 4.98]" in found
 
 
-def test_a_change_whose_network_diverged_says_so_and_is_not_counted(changed):
+def test_a_change_whose_network_diverged_says_so_and_counts_as_chance(changed):
     made_up.diverge(changed["alone"]["rate"], 1)
     drawing = figures.changes(changed, "en")
-    assert seen.numbers(drawing.title)[:5] == ["1", "7", "0", "1", "1"]
+    assert seen.numbers(drawing.title)[:5] == ["1", "7", "0", "2", "1"]
     ticks = [seen.bare(label.get_text()) for label in drawing.panels[0][0].axes[0].get_yticklabels()]
     assert ticks[0] == "Learning rate\n0.03 → 0.15\ndiverged (1/3)" and "diverged" not in ticks[1]
     assert seen.plain(drawing.note).endswith("Of the 48 runs behind the panels, 1 diverged.")
@@ -118,6 +120,6 @@ def test_a_change_whose_network_diverged_says_so_and_is_not_counted(changed):
 def test_one_seed_makes_nothing_clear(changed):
     for part in ("networks", "alone", "left_out"):
         for curve in changed[part].values():
-            curve.update({name: curve[name][:1] for name in ("validation", "test", "diverged")})
+            curve.update({name: curve[name][:1] for name in ("validation", "final_test", "diverged")})
     title = figures.changes(changed, "en").title
     assert seen.numbers(title) == ["2", "7", "0", "1", "0", "2", "0", "0", "0"]

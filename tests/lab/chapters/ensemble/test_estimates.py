@@ -6,7 +6,8 @@ from made_up import OF_SECTION_4_2, check, check_waits_for_imagenet, values
 
 from bn.lab import paper
 from bn.lab.chapters.ensemble import EXPERIMENT
-from bn.lab.chapters.ensemble.record import arithmetic, errors
+from bn.lab.chapters.ensemble.estimates import standard_errors
+from bn.lab.chapters.ensemble.record import averaged, errors
 
 NAN = np.nan
 CLAIMS = [claim for claim in OF_SECTION_4_2 if claim.experiment == "ensemble"]
@@ -54,15 +55,30 @@ def test_figure_4_is_typed_as_it_is_printed():
 
 
 def test_what_the_paper_says_of_its_figure_4():
+    assert values("ensemble-steps", {}) == {"steps_apart": 0, "epochs": pytest.approx(149.86, abs=0.01)}
+    assert values("single-crop", {}) == {"disagreement": 0}
+    assert values("healthy-margin", {}) == pytest.approx({"z": 1.2454, "correlation": 0.5963}, abs=1e-4)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.5963])
+def test_the_margin_in_standard_errors_is_that_of_two_systems_that_miss_the_same_images_so_often(correlation):
+    """By enumeration: the four outcomes of an image, and the variance of their difference over 100,000 images."""
+    p, q = 0.0482, 0.0494
+    both = p * q + correlation * np.sqrt(p * (1 - p) * q * (1 - q))
+    outcomes = {0: 1 - p - q + 2 * both, 1: q - both, -1: p - both}  # he wrong less ours wrong
+    mean = sum(value * share for value, share in outcomes.items())
+    variance = sum(share * (value - mean) ** 2 for value, share in outcomes.items())
+    expected = mean / np.sqrt(variance / 100_000)
+    assert standard_errors(correlation) == pytest.approx(expected, rel=1e-9)
+    if correlation > 0.59:
+        assert expected == pytest.approx(1.96, abs=1e-3)
+
+
+def test_a_mean_of_probabilities_sums_to_one_and_of_other_numbers_does_not():
     parts = [np.array([[0.75, 0.25], [0.5, 0.5]], np.float32), np.array([[0.25, 0.75], [1, 0]], np.float32)]
-    found = arithmetic(iter(parts))
-    assert found["ensemble-steps"]["epochs"] == pytest.approx([149.86], abs=0.01)
-    assert found["healthy-margin"]["z"] == pytest.approx([1.2454], abs=1e-4)
-    assert found["single-crop"]["disagreement"] == pytest.approx([0], abs=1e-9)
-    assert found["ensemble-6-mean-is-probability"]["sum_error"] == [0]
-    parts[0][0, 0] = 0.77  # no probabilities: the mean of the two then sums to 1.01
-    found = arithmetic(parts)
-    assert found["ensemble-6-mean-is-probability"]["sum_error"] == pytest.approx([0.01], abs=1e-6)
+    assert averaged(iter(parts))["ensemble-6-mean-is-probability"]["sum_error"] == [0]
+    parts[0][0, 0] = 0.77  # the mean of the two then sums to 1.01
+    assert averaged(parts)["ensemble-6-mean-is-probability"]["sum_error"] == pytest.approx([0.01], abs=1e-6)
 
 
 # ---- The claims ----------------------------------------------------------------------------------
@@ -79,6 +95,7 @@ def test_the_error_on_imagenet_waits_for_imagenet():
 
 
 def test_every_estimate_has_a_claim():
-    measured = set(arithmetic([np.ones((1, 1))]))
-    assert {claim.id for claim in CLAIMS} == set(EXPERIMENT.estimates) | measured
-    assert {claim.id for claim in CLAIMS if claim.exact} == measured
+    assert {claim.id for claim in CLAIMS} == set(EXPERIMENT.estimates) | set(averaged([np.ones((1, 1))]))
+    kinds = {claim.id: claim.kind for claim in CLAIMS if claim.kind != "measured"}
+    arithmetic = dict.fromkeys(("ensemble-steps", "single-crop"), "arithmetic")
+    assert kinds == arithmetic | {"ensemble-6-mean-is-probability": "mathematics", "healthy-margin": "open"}

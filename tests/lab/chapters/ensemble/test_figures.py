@@ -9,7 +9,7 @@ import pytest
 import seen
 
 from bn.lab.chapters.ensemble import figures
-from bn.lab.chapters.ensemble.record import arithmetic
+from bn.lab.chapters.ensemble.record import averaged
 from bn.lab.show.style import svg
 from bn.lab.train import recipes
 
@@ -28,14 +28,14 @@ def six() -> dict:
     curves = {name: made_up.flat(recipe) for name, recipe in members.items()}
     for curve in curves.values():
         curve["diverged"] = [None, None]
-        curve["test"] = curve["test"][:2]
+        curve["final_test"] = curve["final_test"][:2]
     results = {
         "members": {name: asdict(recipe) for name, recipe in members.items()},
         "curves": curves,
         "crops": [1, 10],
         "errors": {"1": errors(0, (8.0, 9.0)), "10": errors(3, (6.0, 8.0))},
         "images": 360,
-        "measured": arithmetic([np.full((2, 10), 0.1)]),
+        "measured": averaged([np.full((2, 10), 0.1)]),
     }
     record = made_up.finished(results)
     record["asked"]["seeds"] = [0, 1]
