@@ -45,6 +45,15 @@ def cards(record: dict, claim_ids: list[str], language: str) -> HTML:
     return render("cards", language, found=found)
 
 
+def result(sentence: str, record: dict, language: str) -> HTML:
+    """What a chapter found, in a sentence, and behind it smaller of which run that is: the one that decides, or this.
+
+    A chapter of which the book has no record falls back to the run of its notebook.
+    """
+    small = f"{speech.whose(record, language)} {speech.size(record, language)}"
+    return render("text", language, body=Markup("<strong>{}</strong>").format(sentence), small=small)
+
+
 def errors(record: dict, claim_ids: list[str], language: str) -> HTML:
     """A table of claims: the statement, what was measured, its rule, and the verdict."""
     judged = [verdicts.judge(claim_id, record) for claim_id in claim_ids]

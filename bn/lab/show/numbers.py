@@ -94,6 +94,11 @@ def bare(value: float) -> str:
     return f"{mantissa.replace('-', '−')}×10{superscript(int(exponent))}"
 
 
+def p_value(p: float) -> str:
+    """A p-value with two digits, as far as they say anything."""
+    return left_to_right("p < 0.0001" if p < 1e-4 else f"p = {p:.2g}" if p < 0.995 else "p = 1")
+
+
 def superscript(exponent: int) -> str:
     """An exponent in raised digits, since mathematics inside Arabic text would come out reversed."""
     return str(exponent).translate(_SUPERSCRIPTS)

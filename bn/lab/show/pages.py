@@ -6,14 +6,17 @@ from bn.lab import registry
 from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import html, numbers, speech
+from bn.lab.show.fineprint import small_print
+from bn.lab.show.forest import of_the_book
 from bn.lab.show.style import Drawing
 from bn.lab.store import claims, records
 from bn.lab.store.claims import Claim
 
 
 def part(language: str, name: str, *options: str) -> str:
-    """The HTML of a part of a page: `figure CHAPTER NAME`, `tally` or `ledger`. Raises KeyError for another."""
-    return {"figure": figure, "tally": tally, "ledger": ledger}[name](language, *options)
+    """The HTML of a part of a page: `figure CHAPTER NAME`, `findings`, `tally`, `forest` or `ledger`; KeyError."""
+    parts = {"figure": figure, "findings": findings, "tally": tally, "forest": forest, "ledger": ledger}
+    return parts[name](language, *options)
 
 
 def figure(language: str, chapter: str, name: str) -> str:
@@ -27,16 +30,38 @@ def drawing(chapter: str, name: str, language: str) -> Drawing:
     return getattr(registry.figures(chapter), name)(records.deciding(chapter), language)
 
 
+def findings(language: str) -> str:
+    """What the book found, in plain sentences; nothing of a chapter that no record decides."""
+    return html.render("findings", language, sentences=sentences(language)).data
+
+
+def sentences(language: str) -> list[str]:
+    """The findings of the chapters that have some."""
+    decided = {name: records.deciding(name) for name in registry.names()}
+    of_chapters = {name: getattr(registry.figures(name), "findings", None) for name, r in decided.items() if r}
+    return [said for name, find in of_chapters.items() if find for said in find(decided[name], language)]
+
+
 def tally(language: str) -> str:
-    """How many claims of the paper have which verdict."""
+    """How many claims of the paper have which verdict; none of those that no claim has."""
     counts = Counter(judged(claim).verdict for claim in of_the_paper())
-    shown = {name: counts[name] for name in verdicts.OF_THE_PAPER}
+    shown = {name: counts[name] for name in verdicts.OF_THE_PAPER if counts[name]}
     return html.render("tally", language, counts=shown).data
 
 
+def forest(language: str) -> str:
+    """All measured claims against their limits."""
+    return of_the_book(language).data
+
+
 def ledger(language: str) -> str:
-    """Every claim of the paper with its verdict."""
-    found = [(verdict, found_in_book(verdict, language)) for verdict in map(judged, of_the_paper())]
+    """Every claim of the paper with its verdict, the small print of it, and what an earlier rule had decided."""
+    chapters = {claim.experiment for claim in of_the_paper()}
+    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in chapters}
+    found = [
+        (verdict, found_in_book(verdict, language), small_print(verdict, holm[verdict.claim.experiment], language))
+        for verdict in map(judged, of_the_paper())
+    ]
     return html.render("ledger", language, found=found, numbers=numbers).data
 
 

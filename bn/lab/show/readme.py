@@ -1,5 +1,6 @@
 """What README.md takes from the committed records, between marks that say what stands there.
 
+    <!-- findings en -->                   what was found, in one language, as on the first page of the book
     <!-- claims -->                        the table of claims with their verdicts
     <!-- caption activations figure1 -->   what a figure shows, in a line; the picture itself is drawn, too
     <!-- title activations tuned -->       the title of a figure
@@ -21,11 +22,12 @@ from bn.lab.store import records
 README = paths.ROOT / "README.md"
 # GitHub shows the picture on a page of either colour and says which to the picture alone.
 _PAGE_INK = "svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}"
-_EXACT = {
+_OF_A_KIND = {  # what shares a line
     "mathematics": "Mathematics: Algorithms 1 and 2, the six gradient equations, and what follows",
     "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
+    "as stated": "What the authors say of their own network",
 }
-MARK = re.compile(r"<!-- (?P<kind>caption|title|claims)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
+MARK = re.compile(r"<!-- (?P<kind>caption|title|claims|findings)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
 
 
 def filled(readme: str) -> str:
@@ -63,6 +65,8 @@ def poster(drawing: Drawing, language: str) -> str:
 def _said(mark: re.Match) -> str:
     if mark["kind"] == "claims":
         return _table()
+    if mark["kind"] == "findings":
+        return _findings(mark["of"].strip())
     chapter, name = mark["of"].split()
     drawing = pages.drawing(chapter, name, "en")
     if mark["kind"] == "title":
@@ -71,19 +75,28 @@ def _said(mark: re.Match) -> str:
     return f"*{_plain(f'{drawing.title} {size} {drawing.note}')}*"
 
 
+def _findings(language: str) -> str:
+    """A numbered list; in Arabic as HTML, whose isolates keep the numbers in order."""
+    said = pages.sentences(language)
+    if language == "en":
+        return "\n".join(f"{i}. {_plain(sentence)}" for i, sentence in enumerate(said, 1))
+    return "\n".join(["<ol>", *(f"<li>{sentence}</li>" for sentence in said), "</ol>"])
+
+
 def _table() -> str:
-    """Every claim about training in full, or a line for its group; of the exact ones a line for each kind."""
+    """Every claim about training in full, or a line for its group; of the others a line for each kind."""
     verdicts = [pages.judged(claim) for claim in pages.of_the_paper()]
     lines = ["| Claim | Section | We found | Verdict |", "|---|---|---|---|"]
-    lines += [_in_full(v) for v in verdicts if not v.claim.exact and not v.claim.group]
-    groups = {v.claim.group: v.claim.group for v in verdicts if not v.claim.exact and v.claim.group}
-    for name, title in (groups | _EXACT).items():
-        lines.append(_together(title, [v for v in verdicts if name == _group(v)]))
+    lines += [_in_full(v) for v in verdicts if not _group(v)]
+    groups = dict.fromkeys(filter(None, map(_group, verdicts)))
+    for name in (*(group for group in groups if group not in _OF_A_KIND), *_OF_A_KIND):
+        lines.append(_together(_OF_A_KIND.get(name, name), [v for v in verdicts if name == _group(v)]))
     return "\n".join(lines)
 
 
 def _group(verdict: Verdict) -> str | None:
-    return verdict.claim.kind if verdict.claim.exact else verdict.claim.group
+    """What a claim shares a line with: its kind, its group, or nothing."""
+    return verdict.claim.kind if verdict.claim.kind in _OF_A_KIND else verdict.claim.group
 
 
 def _in_full(verdict: Verdict) -> str:

@@ -4,7 +4,7 @@ import math
 import string
 
 from bn.lab import paper
-from bn.lab.judge import verdicts
+from bn.lab.judge import replaced, verdicts
 from bn.lab.judge.statistics import Estimate
 from bn.lab.judge.verdicts import Condition, Verdict
 from bn.lab.show import numbers
@@ -16,13 +16,21 @@ from bn.lab.store.provenance import UNKNOWN
 
 VERDICTS = {
     "verified": N_("verified exactly"),
+    "consistent": N_("consistent with the paper's own numbers"),
+    "inconsistent": N_("inconsistent with the paper's own numbers"),
     "reproduced": N_("reproduced"),
     "smaller": N_("reproduced at smaller scale"),
+    "inconclusive": N_("inconclusive"),
     "not": N_("not reproduced"),
+    "stated": N_("as the paper states it"),
+    "open": N_("open"),
+    "notrun": N_("not run"),
     "met": N_("met"),
     "notmet": N_("not met"),
-    "inconclusive": N_("inconclusive"),
-    "notrun": N_("not run"),
+}
+_NOTHING = {  # of a claim without a rule and without a number beside it
+    "stated": N_("What the authors say of their own work: there is nothing to measure."),
+    "open": N_("A conjecture, or a statement that nothing published can decide."),
 }
 _UNFINISHED = N_("Not all trainings that decide this are finished.")
 TODAY = {  # what `records.carried` says of today's code
@@ -69,6 +77,24 @@ def size(record: dict, language: str) -> str:
     return " ".join(said)
 
 
+def whose(record: dict, language: str) -> str:
+    """Whether a record is the one by which the claims are judged, or that of a reader's own run."""
+    _, committed = words(language), records.deciding(record["experiment"])
+    if committed is not None and committed["sha256"] == record["sha256"]:
+        return _("From the run that decides.")
+    return _("From your own run, since no run that decides is part of this book yet.")
+
+
+def rate(record: dict, language: str) -> str:
+    """The learning rate of Inception, from which those of the other networks follow, and how it was chosen."""
+    _, found = words(language), record["sweep"]
+    chosen = number(float(found["chosen"]["plain"]))
+    if not found["rates"]:
+        return _("The learning rate of Inception was given: {rate}.").format(rate=chosen)
+    sentence = _("The learning rate of Inception is {rate}, the best of a sweep on other seeds: {seeds}.")
+    return sentence.format(rate=chosen, seeds=_.listed([left_to_right(seed) for seed in found["seeds"]]))
+
+
 def _images(record: dict, language: str) -> str:
     """The name of the data set, at how many pixels, and how large a part of it was trained on."""
     _, asked, trained = words(language), record["asked"], record.get("training_images")
@@ -105,17 +131,37 @@ def verdict(name: str, language: str) -> str:
 
 def found(judged: Verdict, record: dict | None, language: str) -> dict:
     """`lines`: what was measured, in a sentence or line by line; `size`: of the run, for what is measured in one."""
+    _, claim, ruled = words(language), judged.claim, bool(judged.conditions)
     if judged.unfinished:
-        return {"lines": [words(language)(_UNFINISHED)], "size": ""}
-    if record is None or not judged.conditions:  # not run, or not at the scale that decides
-        return {"lines": [], "size": ""}
-    claim = judged.claim
-    if claim.found:
-        estimates = {name: _Spoken(e) for name, e in verdicts.estimates(claim, record).items()}
-        lines = [string.Formatter().vformat(words(language)(claim.found), (), estimates)]
-    else:
-        lines = [_condition(condition, claim, language) for condition in judged.conditions]
-    return {"lines": lines, "size": "" if claim.exact else size(record, language)}
+        lines = [_(_UNFINISHED)]
+    elif claim.found and (ruled or (record is not None and judged.verdict in _NOTHING)):
+        lines = [_spoken(_(claim.found), verdicts.estimates(claim, record or {}))]
+    elif judged.verdict in _NOTHING:
+        lines = [_(_NOTHING[judged.verdict])]
+    else:  # none where it was not run, or not at the scale that decides
+        lines = _conditions(judged, language)
+    return {"lines": lines, "size": size(record, language) if ruled and claim.kind == "measured" else ""}
+
+
+def _spoken(sentence: str, estimates: dict[str, Estimate]) -> str:
+    """A sentence of a claims file with its estimates."""
+    return string.Formatter().vformat(sentence, (), {name: _Spoken(e) for name, e in estimates.items()})
+
+
+def earlier(claim: Claim, language: str) -> list[dict]:
+    """Verdicts by replaced rules: `verdict`, `why`, `claim` if it was worded otherwise, `measure`, `lines`, `size`."""
+    _ = words(language)
+    return [
+        {
+            "verdict": old.verdict.verdict,
+            "why": _(old.why),
+            "claim": _(old.verdict.claim.claim) if old.verdict.claim.claim != claim.claim else "",
+            "measure": _(old.verdict.claim.measure),
+            "lines": _conditions(old.verdict, language),
+            "size": size(old.record, language) if old.verdict.claim.kind == "measured" else "",
+        }
+        for old in replaced.of(claim)
+    ]
 
 
 class _Spoken:
@@ -139,13 +185,21 @@ class _Spoken:
         return forms[form]()
 
 
-def _condition(condition: Condition, claim: Claim, language: str) -> str:
-    """A line of a rule: what was estimated, its 95% interval over the seeds if there is one, and the limit."""
+def _conditions(judged: Verdict, language: str) -> list[str]:
+    return [condition(c, judged.claim, language) for c in judged.conditions]
+
+
+def condition(condition: Condition, claim: Claim, language: str) -> str:
+    """A line of a rule: what was estimated, and `measured` of it."""
+    return f"{words(language)(condition.line.label)}: {measured(condition, claim)}"
+
+
+def measured(condition: Condition, claim: Claim) -> str:
+    """The value that counts, its interval over the seeds if there is one, and the limit."""
     low, high = condition.estimate.low, condition.estimate.high
     shown = not claim.exact and math.isfinite(low) and math.isfinite(high)
     between = " " + left_to_right(f"[{numbers.bare(low)}, {numbers.bare(high)}]") if shown else ""
-    value = numbers.scientific(condition.value)
-    return f"{words(language)(condition.line.label)}: {value}{between} ({limit(condition.line)})"
+    return f"{numbers.scientific(condition.value)}{between} ({limit(condition.line)})"
 
 
 def limit(line: claims.Line) -> str:

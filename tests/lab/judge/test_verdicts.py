@@ -203,6 +203,11 @@ def test_more_than_a_limit_is_not_the_limit_itself(monkeypatch):
         assert verdicts.judge("made-up", record).verdict == verdict
 
 
+def test_what_the_paper_prints_needs_no_record():
+    assert verdicts.judge("abstract-14x", None).verdict == "consistent"
+    assert verdicts.judge("inception-params", None).verdict == "notrun"  # of a network that has to be built
+
+
 def test_without_a_record_a_claim_is_not_run():
     without = verdicts.judge("fig1a-accuracy", None)
     assert (without.verdict, without.conditions, without.rule_changed) == ("notrun", (), False)

@@ -11,7 +11,7 @@ from bn.lab.chapters.training_speed import views
 from bn.lab.chapters.training_speed.record import KINDS
 from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
 from bn.lab.judge import curves, statistics
-from bn.lab.show import seeds
+from bn.lab.show import seeds, speech
 from bn.lab.show.numbers import NONE, number, percent, ratio, times
 from bn.lab.show.style import COLOURS, INK, LINES, Drawing, legend_below, panel, steps_axis, styled
 from bn.lab.show.words import N_, words
@@ -33,6 +33,14 @@ STYLES |= {"bn": STYLES["bn_x5"], "bn_x1": STYLES["bn_baseline"]}
 _CROSS = {"markersize": 8, "markeredgewidth": 2, "clip_on": False}  # of a divergence
 
 
+def result(record: dict, language: str) -> str:
+    """What was found: how much sooner than Inception BN alone comes to its best accuracy, and BN with all changes."""
+    view = views.papers(record)
+    if views.reference_lost(view):
+        return words(language)(views.NOTHING_TO_COMPARE)
+    return " ".join(views.pace(view, network, language) for network in ("bn_baseline", "bn_x5"))
+
+
 def figure2(record: dict, language: str) -> Drawing:
     """Figure 2: validation accuracy of the five networks over the training; beside it the controls without BN."""
     _, view = words(language), views.papers(record)
@@ -49,7 +57,6 @@ def figure2(record: dict, language: str) -> Drawing:
             "Of the {all} networks with BN, {reached} come to Inception's best accuracy, {target}, in every seed; "
             "BN-x5 is not among them."
         ),
-        target=views.target(view),
         all=number(len(with_bn)),
         reached=number(sum(bool(np.isfinite(views.steps(view, name)).all()) for name in with_bn)),
     )
@@ -58,7 +65,7 @@ def figure2(record: dict, language: str) -> Drawing:
         "comes to Inception's best, mean over seeds; a network that does not get there in every seed has none. The "
         "networks with the changes of section 4.2.1 are trained for half the steps."
     )
-    return Drawing(_panels(view, labels, language), title, note + _cross_note(view["networks"], language))
+    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, language))
 
 
 def equal(record: dict, language: str) -> Drawing:
@@ -80,7 +87,7 @@ def equal(record: dict, language: str) -> Drawing:
         "Mean over seeds with its 95% interval; a mark on the thin line as in Figure 2. What section 4.2.1 changes "
         "besides the rate is changed in all six."
     )
-    return Drawing(_panels(view, labels, language), title, note + _cross_note(view["networks"], language))
+    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, language))
 
 
 def sweep(record: dict, language: str) -> Drawing:
@@ -90,11 +97,11 @@ def sweep(record: dict, language: str) -> Drawing:
     shown = {kind: number(float(rate)) for kind, rate in chosen.items()}
     labels = {_("Each at its own best rate"): {name: names[name] for name in views.there(view, names)}}
     panels = _panels(view, labels, language)
-    crosses = _cross_note(view["networks"], language)
+    said = [_cross_note(view["networks"], language), views.seeds_note(view, record["asked"]["seeds"], language)]
     if not rates:
         rate = shown["plain"]
         title = _("The learning rate was given, {rate} for both networks: there was no sweep.").format(rate=rate)
-        return Drawing(panels, title, crosses.strip())
+        return Drawing(panels, title, " ".join(filter(None, said)))
     if "bn" in chosen:
         title = _("The best rate is {plain} for Inception and {bn} for BN with all changes: {ratio} times that.")
         title = title.format(**shown, ratio=number(chosen["bn"] / chosen["plain"]))
@@ -107,8 +114,9 @@ def sweep(record: dict, language: str) -> Drawing:
     ends = [shown[kind] for kind, rate in chosen.items() if rate in (min(rates), max(rates))]
     if ends:
         edge = _("At the end of the sweep: {rates}. A better rate may lie beyond.")
-        note += " " + edge.format(rates=_.listed(list(dict.fromkeys(ends))))
-    return Drawing((_swept(record["sweep"], language), *panels), title, note + crosses)
+        said.insert(0, edge.format(rates=_.listed(list(dict.fromkeys(ends)))))
+    said.append(speech.rate(record, language))
+    return Drawing((_swept(record["sweep"], language), *panels), title, " ".join(filter(None, [note, *said])))
 
 
 def _final(network: dict, language: str) -> str:
@@ -116,13 +124,27 @@ def _final(network: dict, language: str) -> str:
     return seeds.diverged(curves.diverged(network), language) or percent(np.mean(curves.finals(network)))
 
 
+def _notes(note: str, record: dict, view: dict, language: str) -> str:
+    """How a panel is read, and of what rate and how many seeds it is."""
+    _, inception = words(language), view["networks"]["inception"]
+    chance = _("Chance is {share}.").format(share=percent(1 / inception["recipe"]["classes"]))
+    said = (
+        note,
+        _cross_note(view["networks"], language),
+        views.own_best(view, language),
+        speech.rate(record, language),
+        views.seeds_note(view, record["asked"]["seeds"], language),
+        chance,
+    )
+    return " ".join(filter(None, said))
+
+
 def _cross_note(networks: dict, language: str) -> str:
     """What a cross means, where there is one."""
     _ = words(language)
     if not any(any(curves.diverged(network)) for network in networks.values()):
         return ""
-    note = _("A cross: there one seed diverges, and from there on the mean is over the others, without an interval.")
-    return f" {note}"
+    return _("A cross: there one seed diverges, and from there on the mean is over the others, without an interval.")
 
 
 def _panels(view: dict, labels: dict[str, dict[str, str]], language: str) -> tuple[tuple[Figure, str], ...]:

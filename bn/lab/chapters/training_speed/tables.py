@@ -1,6 +1,4 @@
-"""The tables of notebook 08: Figure 3 of the paper, equal schedules, each at its own best rate, and the speed."""
-
-import math
+"""The tables of notebook 08: Figure 3 of the paper, what diverges, equal schedules, best rates, and the speed."""
 
 import numpy as np
 from IPython.display import HTML
@@ -8,13 +6,16 @@ from markupsafe import Markup
 
 from bn.lab import paper
 from bn.lab.chapters.training_speed import views
+from bn.lab.chapters.training_speed.estimates import SHARES
 from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
 from bn.lab.judge import curves, statistics
-from bn.lab.judge.curves import NEAR
 from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import NONE, isolated, left_to_right, number
 from bn.lab.show.words import N_, words
 
+_LEVELS = (*SHARES, 1.0)  # of Inception's best accuracy
+# With five times the rate of Inception and thirty times, without BN and with it.
+_AT_HIGH_RATES = ("inception", "plain_x5", "plain_x30", "bn_x5", "bn_x30")
 # What a step is measured beside, and what it is in a sentence.
 LOOPS = {
     "no_graph": N_("ours, without a CUDA graph"),
@@ -32,13 +33,10 @@ _NOTES = {
 
 
 def figure3(record: dict, language: str) -> HTML:
-    """Figure 3 beside the paper's: steps to Inception's best accuracy, how many times fewer, and how far each goes."""
+    """Figure 3 beside the paper's: how many times fewer steps than Inception, and how far each network goes."""
     _, view, rows = words(language), views.papers(record), []
     for network in views.there(view, (*FIVE, *CONTROLS)):
-        name = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
-        label = Markup(_("{network} (control)")).format(network=name) if network in CONTROLS else name
-        measures = _measures(view, network, language)
-        rows.append(_beside([label, *measures], _papers(network, language)))
+        rows.append(_beside(_measures(view, network, _called(network, language), language), _papers(network, language)))
     title = views.title(
         view,
         "bn_x5",
@@ -50,11 +48,27 @@ def figure3(record: dict, language: str) -> HTML:
             "BN-x5 does not come to Inception's best accuracy in every seed; in the paper Inception takes {papers} "
             "times as many steps."
         ),
-        papers=_papers_factor("bn_x5", language),
+        papers=views.papers_factor("bn_x5", language),
     )
     note = _("The paper's factors are computed from the steps that it prints; a dash: it says nothing.")
-    head = _beside(_head(view, language), [_("in the\npaper")] * 3)
+    head = _beside(_head(language), [_("in the\npaper")] * 2)
     return _table(title, head, rows, f"{_note(view, language)} {note}", record, language)
+
+
+def divergence(record: dict, language: str) -> HTML:
+    """Of networks at high rates, in how many seeds they become infinite, and in how many they end at chance."""
+    _, view, rows = words(language), views.papers(record), []
+    for network in views.there(view, _AT_HIGH_RATES):
+        found = view["networks"][network]
+        shares = [_share(hits, language) for hits in (found["infinite"], _at_chance(found))]
+        rows.append([_label(found, _called(network, language), language), *shares, _final(found, language)])
+    head = [_("Network"), _("Infinite"), _("At chance\nat the end"), _("Final test\naccuracy, %")]
+    note = _(
+        "Infinite: the loss or a parameter was once not finite. At chance: the final accuracy is at most {limit} times "
+        "chance; a network that became infinite is there too. Shares of the seeds have intervals of Clopper and "
+        "Pearson, 95%."
+    ).format(limit=number(curves.LOST))
+    return _table(_divergence_title(view, language), head, rows, note, record, language)
 
 
 def equal(record: dict, language: str) -> HTML:
@@ -122,8 +136,8 @@ def _per_second(speed: dict) -> list[str]:
 
 def _comparison(view: dict, labels: dict[str, str], title: str, record: dict, language: str) -> HTML:
     """A table of our own measures, a row for each of the labelled networks."""
-    rows = [[labels[name], *_measures(view, name, language)] for name in views.there(view, labels)]
-    return _table(title, _head(view, language), rows, _note(view, language), record, language)
+    rows = [_measures(view, name, labels[name], language) for name in views.there(view, labels)]
+    return _table(title, _head(language), rows, _note(view, language), record, language)
 
 
 def _table(title: str, head: list[str], rows: list[list[str]], note: str, record: dict, language: str) -> HTML:
@@ -132,47 +146,91 @@ def _table(title: str, head: list[str], rows: list[list[str]], note: str, record
     return html.table(head, rows, record, language, title=title, note=note)
 
 
-def _head(view: dict, language: str) -> list[str]:
-    """Heads of the network's name and of `_measures`."""
+def _head(language: str) -> list[str]:
+    """Heads of `_measures`."""
     _ = words(language)
+    level = _("Times fewer\nto {share}")
     return [
         _("Network"),
-        _("Learning\nrate"),
-        _("Steps to\n{target}").format(target=views.target(view)),
-        _("Times\nfewer"),
-        _("Times fewer\nto {near}").format(near=views.target(view, NEAR)),
+        *(level.format(share=numbers.percent(share, 0)) for share in _LEVELS),
         _("Best validation\naccuracy, %"),
         _("Final test\naccuracy, %"),
     ]
 
 
-def _measures(view: dict, name: str, language: str) -> list[str]:
-    """Cells: rate, steps, times fewer than Inception, the same at 95% of the target, best and final accuracy."""
-    network, steps = view["networks"][name], views.steps(view, name)
+def _called(network: str, language: str) -> Markup:
+    """The name of a network, and whether it is a control."""
+    called = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
+    return Markup(words(language)("{network} (control)")).format(network=called) if network in CONTROLS else called
+
+
+def _label(network: dict, called: str, language: str) -> Markup:
+    """The name of a network, and in small print its rate and how many seeds it has."""
+    _, rate = words(language), number(float(network["recipe"]["learning_rate"]))
+    about = [_("rate {rate}").format(rate=rate), speech.seeds(len(network["validation"]), language)]
+    return Markup("{}<br><small>{}</small>").format(called, _.listed(about))
+
+
+def _measures(view: dict, name: str, called: str, language: str) -> list[str]:
+    """Cells: the network, times fewer steps than Inception to each of the levels, best and final accuracy."""
+    network = view["networks"][name]
     best = curves.peaks(network)
-    near = curves.steps_reaching(network, NEAR * curves.target(view))
     return [
-        number(float(network["recipe"]["learning_rate"])),
-        seeds.never(np.isinf(steps), language) or _mean(steps, 0, math.inf),
-        _factor(view, name, 1, steps, language),
-        _factor(view, name, NEAR, near, language),
-        seeds.diverged([not share for share in best], language) or _mean(100 * np.array(best), 1, 100),
-        seeds.diverged(curves.diverged(network), language) or _mean(100 * np.array(curves.finals(network)), 1, 100),
+        _label(network, called, language),
+        *(_level(view, name, share, language) for share in _LEVELS),
+        seeds.diverged([not share for share in best], language) or _percent(best),
+        _final(network, language),
     ]
 
 
-def _mean(values: list[float] | np.ndarray, digits: int, most: float) -> str:
+def _level(view: dict, name: str, share: float, language: str) -> str:
+    """How many times fewer steps than Inception's to a share of its best accuracy; in small print how many, of whom."""
+    _, steps = words(language), views.steps(view, name, share)
+    there = np.isfinite(steps)
+    if views.reference_lost(view) or not there.any():
+        return seeds.never(~there, language) or NONE
+    factor = number(1)
+    if name != "inception":
+        factor = numbers.with_interval(curves.speed_up(views.beside(view, name), name, share), 2)
+    taken = [speech.steps(round(np.mean(steps)), language)] if there.all() else []
+    taken.append(_("{seeds} of the seeds").format(seeds=numbers.ratio(there.sum(), there.size)))
+    return Markup("{}<br><small>{}</small>").format(factor, _.listed(taken))
+
+
+def _final(network: dict, language: str) -> str:
+    """Final test accuracy in percent, or in how many seeds the network diverged."""
+    return seeds.diverged(curves.diverged(network), language) or _percent(curves.finals(network))
+
+
+def _percent(shares: list[float]) -> str:
     """Mean and interval, which of few seeds may reach beyond what is possible and is cut there."""
-    return numbers.with_interval(statistics.mean(values, bounds=(0, most)), digits)
+    return numbers.with_interval(statistics.mean(100 * np.array(shares), bounds=(0, 100)), 1)
 
 
-def _factor(view: dict, name: str, share: float, steps: list[float], language: str) -> str:
-    """How many times fewer steps than Inception's to a share of its best accuracy."""
-    if name == "inception":
-        return number(1)
-    if never := seeds.never(np.isinf(steps), language):
-        return never
-    return NONE if views.reference_lost(view) else numbers.with_interval(curves.speed_up(view, name, share), 2)
+def _at_chance(network: dict) -> list[bool]:
+    """Which seeds end at chance, as the rule counts them."""
+    limit = curves.LOST / network["recipe"]["classes"]
+    return [end <= limit for end in curves.or_chance(network, curves.finals(network))]
+
+
+def _share(hits: list[bool], language: str) -> str:
+    """So many of the seeds, and the interval of their share."""
+    return numbers.ratio(sum(hits), len(hits)) + numbers.interval(statistics.share(hits), 0, scale=100, unit="%")
+
+
+def _divergence_title(view: dict, language: str) -> str:
+    """What becomes of five times the rate of Inception without BN and with it."""
+    _ = words(language)
+    for name in ("plain_x5", "bn_x5"):
+        if name not in view["networks"]:
+            return _(views.UNFINISHED).format(network=views.name(name, language))
+    plain, bn = view["networks"]["plain_x5"], view["networks"]["bn_x5"]
+    counts = {"plain_infinite": plain["infinite"], "plain_chance": _at_chance(plain)}
+    counts |= {"bn_infinite": bn["infinite"], "bn_chance": _at_chance(bn)}
+    return _(
+        "At five times its rate, Inception without BN becomes infinite in {plain_infinite} of the seeds and ends at "
+        "chance in {plain_chance}; BN-x5, at the same rate, in {bn_infinite} and {bn_chance}."
+    ).format(**{name: numbers.ratio(sum(hits), len(hits)) for name, hits in counts.items()})
 
 
 def _equal_title(view: dict, language: str) -> str:
@@ -194,30 +252,24 @@ def _note(view: dict, language: str) -> str:
     """How a table of `_measures` is read."""
     _ = words(language)
     return _(
-        "Mean over seeds with its 95% interval. {target} is Inception's best validation accuracy, and {near} is "
-        "{share} of it. Times fewer: Inception's steps over the network's. In brackets after a word: in how many of "
-        "the seeds."
-    ).format(target=views.target(view), near=views.target(view, NEAR), share=numbers.percent(NEAR, 0))
+        "Times fewer: Inception's steps over the network's, to so many percent of Inception's best validation accuracy "
+        "({target}), at the seeds that both have; a seed that never gets there counts its whole training. Geometric "
+        "mean with its 95% interval; below it the mean steps, and in how many of the seeds the network gets there. "
+        "Accuracies: mean over seeds with its 95% interval."
+    ).format(target=views.target(view))
 
 
 def _beside(ours: list[str], papers: list[str]) -> list[str]:
-    """A row of our seven cells with the paper's rate, times fewer steps and best accuracy, each behind our own."""
-    name, rate, steps, factor, near, best, final = ours
-    return [name, rate, papers[0], steps, factor, papers[1], near, best, papers[2], final]
+    """A row of our cells with the paper's times fewer steps and best accuracy, each behind our own."""
+    *first, best, final = ours
+    return [*first, papers[0], best, papers[1], final]
 
 
 def _papers(name: str, language: str) -> list[str]:
-    """The paper's cells: learning rate, times fewer steps, best accuracy; a dash for what it does not say."""
+    """The paper's cells: times fewer steps, best accuracy; a dash for what it does not say."""
     _ = words(language)
     if name in paper.FIGURE_3:
-        rate = paper.RATE * {"bn_x5": 5, "bn_x30": 30, "bn_x5_sigmoid": 5}.get(name, 1)
-        return [number(rate), _papers_factor(name, language), number(f"{paper.FIGURE_3[name][1]:.1f}")]
+        return [views.papers_factor(name, language), number(f"{paper.FIGURE_3[name][1]:.1f}")]
     if name == "plain_x5":
-        return [number(5 * paper.RATE), NONE, _("diverged")]
-    return [NONE, NONE, number("≤ 0.1") if name == "sigmoid" else NONE]
-
-
-def _papers_factor(name: str, language: str) -> str:
-    """How many times fewer steps than Inception's, from the steps that the paper prints."""
-    _, ratio = words(language), paper.FIGURE_3["inception"][0] / paper.FIGURE_3[name][0]
-    return number(f"{ratio:.2f}" if name != "inception" else 1) if ratio else _("never")
+        return [NONE, _("diverged")]
+    return [NONE, number("≤ 0.1") if name == "sigmoid" else NONE]

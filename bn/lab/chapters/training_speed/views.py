@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bn.lab.judge import curves
-from bn.lab.show.numbers import isolated, number, percent
+from bn.lab import paper
+from bn.lab.judge import curves, statistics
+from bn.lab.show import speech
+from bn.lab.show.numbers import interval, isolated, left_to_right, number, percent, ratio, with_interval
 from bn.lab.show.words import N_, words
 
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
@@ -39,35 +41,34 @@ def name(network: str, language: str) -> str:
 
 def papers(record: dict) -> dict:
     """The view of the paper's networks and their controls."""
-    return _paired(record["networks"])
+    return _compared(record["networks"])
 
 
 def equal(record: dict) -> dict:
     """The view of the networks that differ in BN and in the rate alone."""
-    return _paired(record["equal"] | {"inception": record["networks"]["inception"]})
+    return _compared(record["equal"] | {"inception": record["networks"]["inception"]})
 
 
 def best(record: dict) -> dict:
     """The view of two networks, `inception` and `bn`, each at its own best rate."""
     bn = {"bn": record["best"]["bn"]} if "bn" in record["best"] else {}
-    return _paired({"inception": record["best"]["plain"]} | bn)
+    return _compared({"inception": record["best"]["plain"]} | bn)
 
 
-def _paired(networks: dict) -> dict:
-    """The view of some networks at the seeds that all of them have.
-
-    Where not all trainings are finished, a network that lacks Inception's first seed is left out.
-    """
-    seeds = {name: network.get("seeds", range(len(network["validation"]))) for name, network in networks.items()}
-    seeds = {name: known for name, known in seeds.items() if seeds["inception"][0] in known}
-    common = set.intersection(*map(set, seeds.values()))
-    return {"networks": {name: _at(networks[name], known, common) for name, known in seeds.items()}}
+def _compared(networks: dict) -> dict:
+    """The view of those networks that have a seed of Inception's: where trainings are missing, some have none."""
+    whole = {"networks": networks}
+    return {"networks": {name: networks[name] for name in networks if _seeds(whole, name)}}
 
 
-def _at(network: dict, seeds: Sequence[int], wanted: set[int]) -> dict:
-    """A network with some of its seeds."""
-    kept = [i for i, seed in enumerate(seeds) if seed in wanted]
-    return network | {key: [network[key][i] for i in kept] for key in ("validation", "final_test", "diverged")}
+def beside(view: dict, network: str) -> dict:
+    """A network and Inception at the seeds that both have, by which the rules compare them."""
+    return {"networks": curves.common({name: view["networks"][name] for name in ("inception", network)})}
+
+
+def _seeds(view: dict, network: str) -> int:
+    """How many seeds it shares with Inception."""
+    return len(beside(view, network)["networks"][network]["validation"])
 
 
 def best_names(language: str) -> dict[str, str]:
@@ -81,11 +82,15 @@ def there(view: dict, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in view["networks"]]
 
 
-def steps(view: dict, network: str) -> list[float]:
-    """For each seed the steps to Inception's best accuracy, infinity for never; of Inception those to its own."""
-    if network == "inception":
-        return curves.steps_to_own_peak(view["networks"][network])
-    return curves.steps_reaching(view["networks"][network], curves.target(view))
+def steps(view: dict, network: str, share: float = 1.0) -> list[float]:
+    """For each seed the steps to a share of Inception's best accuracy, infinity for never.
+
+    At the seeds that both have; of Inception itself, those to its own best in each seed.
+    """
+    pair = beside(view, network)
+    if network == "inception" and share == 1:
+        return curves.steps_to_own_peak(pair["networks"][network])
+    return curves.steps_reaching(pair["networks"][network], share * curves.target(pair))
 
 
 def target(view: dict, share: float = 1.0) -> str:
@@ -101,8 +106,8 @@ def reference_lost(view: dict) -> bool:
 def title(view: dict, network: str, language: str, sooner: str, never: str, **numbers: str) -> str:
     """How much sooner than Inception a network gets there, or that it does not in every seed.
 
-    `sooner` and `never` are marked for translation and have the `numbers` as blanks; `sooner` also has `slow` and
-    `fast`, the steps of both, and `ours`, how many times fewer.
+    `sooner` and `never` are marked for translation and have as blanks the `numbers` and `target`, Inception's best
+    accuracy; `sooner` also has `slow` and `fast`, the steps of both, and `ours`, how many times fewer.
     """
     _ = words(language)
     if reference_lost(view):
@@ -110,8 +115,57 @@ def title(view: dict, network: str, language: str, sooner: str, never: str, **nu
     if network not in view["networks"]:
         called = name(network, language) if network in NAMES else best_names(language)[network]
         return _(UNFINISHED).format(network=called)
-    slow, fast = (np.mean(steps(view, one)) for one in ("inception", network))
+    pair = beside(view, network)
+    numbers |= {"target": target(pair)}
+    slow, fast = (np.mean(steps(pair, one)) for one in ("inception", network))
     if math.isinf(fast):
         return _(never).format(**numbers)
-    ours = number(curves.speed_up(view, network).value)
+    ours = number(curves.speed_up(pair, network).value)
     return _(sooner).format(slow=number(round(slow)), fast=number(round(fast)), ours=ours, **numbers)
+
+
+def pace(view: dict, network: str, language: str) -> str:
+    """How many times fewer steps than Inception a network needs to its best accuracy, or how many seeds get there."""
+    _, called = words(language), name(network, language)
+    if network not in view["networks"]:
+        return _(UNFINISHED).format(network=called)
+    there = np.isfinite(steps(view, network))
+    if not there.all():
+        part = _("{network} comes to Inception's best accuracy in {seeds} of the seeds.")
+        return part.format(network=called, seeds=ratio(there.sum(), there.size))
+    whole = _("{network} comes to Inception's best accuracy in {factor} times fewer steps; in the paper, {papers}.")
+    factor = with_interval(curves.speed_up(beside(view, network), network), 2)
+    return whole.format(network=called, factor=factor, papers=papers_factor(network, language))
+
+
+def papers_factor(network: str, language: str) -> str:
+    """How many times fewer steps than Inception's, from the steps that the paper prints."""
+    fewer = paper.FIGURE_3["inception"][0] / paper.FIGURE_3[network][0]
+    return number(f"{fewer:.2f}" if network != "inception" else 1) if fewer else words(language)("never")
+
+
+def own_best(view: dict, language: str) -> str:
+    """When in its training Inception is at its best, so that one sees whether the target is where its steps end."""
+    if reference_lost(view):
+        return ""
+    _, evaluated = words(language), view["networks"]["inception"]["steps"]
+    at = statistics.mean(np.array(steps(view, "inception")) / evaluated[-1], bounds=(0, 1))
+    sentence = _("Inception is at its best after {share} of its steps{interval}; it was evaluated at every {every}.")
+    return sentence.format(
+        share=percent(at.value, 0),
+        interval=interval(at, 0, scale=100, unit="%"),
+        every=percent(evaluated[1] / evaluated[-1]),
+    )
+
+
+def seeds_note(view: dict, asked: Sequence[int], language: str) -> str:
+    """How many seeds the networks have, where not all have those that were asked for."""
+    _, counts = words(language), {network: _seeds(view, network) for network in view["networks"]}
+    most = max(counts.values())
+    fewer = sorted({n for n in counts.values() if n < most})
+    if not fewer:
+        said = _("Each network has {seeds}.").format(seeds=speech.seeds(most, language))
+        return said if most != len(asked) else ""
+    names = _.listed([name(network, language) for network, n in counts.items() if n == most and network in NAMES])
+    few = left_to_right("–".join(str(n) for n in dict.fromkeys((fewer[0], fewer[-1]))))
+    return _("Seeds: {most} of {names}, {few} of each of the others.").format(most=number(most), names=names, few=few)

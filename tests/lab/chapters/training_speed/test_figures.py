@@ -12,7 +12,7 @@ from bn.lab import paper, show
 from bn.lab.chapters.training_speed import figures, tables, views
 
 DRAWINGS = (figures.figure2, figures.equal, figures.sweep)
-TABLES = (tables.figure3, tables.equal, tables.best, tables.throughput)
+TABLES = (tables.figure3, tables.divergence, tables.equal, tables.best, tables.throughput)
 LOW, EVERY = 0.1, 10
 each_language = pytest.mark.parametrize("language", ["en", "ar"])
 
@@ -28,7 +28,8 @@ def network(evaluations: int, level: float, starts: list[int], rate: float = 0.0
         for start, end in zip(starts, diverged, strict=True)
     ]
     found = {"recipe": {"learning_rate": rate, "classes": 10}, "steps": steps, "diverged": list(diverged)}
-    return found | {"validation": seeds, "final_test": [seed[-1] for seed in seeds]}
+    found |= {"validation": seeds, "seeds": [7, 8], "infinite": [end is not None for end in diverged]}
+    return found | {"final_test": [seed[-1] for seed in seeds]}
 
 
 def per_second(speed: float) -> dict:
@@ -48,9 +49,9 @@ def record() -> dict:
         "scale": "cpu",
         "dataset": "digits",
         "papers_own_size": False,
-        "asked": {"steps": 100, "seeds": [0, 1], "pixels": 8, "batch": 32},
+        "asked": {"steps": 100, "seeds": [7, 8], "pixels": 8, "batch": 32},
         "provenance": {
-            **{"version": "0.1", "commit": "abc", "dirty": False, "devices": ["CPU"], "versions": {}, "seeds": [0, 1]},
+            **{"version": "0.1", "commit": "abc", "dirty": False, "devices": ["CPU"], "versions": {}, "seeds": [7, 8]},
             **{"compiled": [False], "runs": 2, "training_seconds": 1, "finished": "today", "code": "c"},
             **{"data_sha256": "d", "command": "papermill"},
         },
@@ -112,8 +113,10 @@ def plain(html: str) -> str:
 def cells(html: str) -> dict[str, list[str]]:
     """The cells of each row, by the first of them."""
     rows = [
-        [bare(cell.get_text()) for cell in row.select("td")] for row in BeautifulSoup(html, "html.parser").select("tr")
+        [bare(cell.get_text(" ")) for cell in row.select("td")]
+        for row in BeautifulSoup(html, "html.parser").select("tr")
     ]
+    rows = [[" ".join(cell.split()) for cell in row] for row in rows]
     return {name: rest for name, *rest in filter(None, rows)}
 
 
@@ -155,28 +158,96 @@ def test_an_inception_that_diverges_at_once_is_no_opponent(record, language):
 def test_figure_3_has_our_numbers_beside_the_papers(record):
     html = tables.figure3(record, "en").data
     rows = cells(html)
-    assert "Inception takes 3 times as many steps as BN-x5 to its own best accuracy; in the paper 14.76" in plain(html)
+    title = "Inception takes 3.06 times as many steps as BN-x5 to its own best accuracy; in the paper 14.76"
+    assert title in plain(html)
     assert [row[4] for row in rows.values()][:5] == ["1", "2.33", "14.76", "11.48", "never"]
-    assert [row[7] for row in rows.values()][:5] == [str(paper.FIGURE_3[name][1]) for name in views.FIVE]
-    assert [row[1] for row in rows.values()][:6] == ["0.0015", "0.0015", "0.0075", "0.045", "0.0075", "0.0075"]
-    assert rows["BN-x5"][2].startswith("25 [") and rows["BN-x5"][3].startswith("3.00 [")
-    assert rows["BN-x5"][6].startswith("50.0 [") and rows["BN-x5"][8].startswith("50.0 [")
+    assert [row[6] for row in rows.values()][:5] == [str(paper.FIGURE_3[name][1]) for name in views.FIVE]
+    # Seeds of Inception are at their best after 70 and 80 steps, of BN-x5 after 20 and 30: sqrt(70 / 20 · 80 / 30).
+    assert re.fullmatch(r"3\.06 \[\S+, \S+\] 25 steps, 2/2 of the seeds", rows["BN-x5 rate 0.05, 2 seeds"][3])
+    assert rows["Inception rate 0.01, 2 seeds"][3] == "1 75 steps, 2/2 of the seeds"
+    assert rows["BN-x5 rate 0.05, 2 seeds"][5].startswith("50.0 [")
+    assert rows["BN-x5 rate 0.05, 2 seeds"][7].startswith("50.0 [")
     assert len([name for name in rows if "(control)" in name]) == 3
+
+
+def test_the_levels_of_figure_3_are_shares_of_inceptions_best(record):
+    """BN-x5-Sigmoid stays at 34% from the first evaluation on: 85% of Inception's 40%."""
+    record["networks"]["bn_x5_sigmoid"] = network(6, 0.34, [0, 0], 0.05)
+    row = cells(tables.figure3(record, "en").data)["BN-x5-Sigmoid rate 0.05, 2 seeds"]
+    # Inception jumps at 70 and 80 steps over all levels at once; BN is there after 20, the first median of five.
+    assert row[0].startswith("3.74 [") and row[0].endswith("20 steps, 2/2 of the seeds")
+    assert row[1:4] == ["never (2/2)"] * 3
+
+
+def test_each_network_is_compared_with_inception_at_the_seeds_that_both_have(record):
+    """A third seed of Inception and of BN-Baseline, which are at their best after 50 and 20 steps there."""
+    networks = record["networks"]
+    for name, level, start in (("inception", 0.4, 3), ("bn_baseline", 0.42, 0)):
+        third = network(11, level, [start, start])
+        for key in ("validation", "final_test", "diverged", "infinite"):
+            networks[name][key] = networks[name][key] + third[key][:1]
+        networks[name]["seeds"] = [7, 8, 9]
+    record["asked"]["seeds"] = [7, 8, 9]
+    rows = cells(tables.figure3(record, "en").data)
+    assert rows["Inception rate 0.01, 3 seeds"][3] == "1 67 steps, 3/3 of the seeds"
+    assert rows["BN-Baseline rate 0.01, 3 seeds"][3].endswith("2/3 of the seeds")
+    assert rows["BN-x5 rate 0.05, 2 seeds"][3].startswith("3.06 [")
+    drawing = figures.figure2(record, "en")
+    assert "after 25 steps; Inception itself after 75." in plain(drawing.title)
+    assert "Seeds: 3 of Inception, BN-Baseline, 2 of each of the others." in plain(drawing.note)
+    assert "Each network has 2 seeds." not in plain(drawing.note)
+
+
+def test_where_all_networks_have_the_seeds_that_were_asked_for_nothing_is_said_of_them(record):
+    assert "eeds: 2" not in plain(figures.figure2(record, "en").note)
+    record["asked"]["seeds"] = [7, 8, 9]
+    assert "Each network has 2 seeds." in plain(figures.figure2(record, "en").note)
+
+
+def test_the_caption_says_where_inceptions_own_best_falls_and_how_its_rate_was_chosen(record):
+    """After 70 and 80 of 100 steps; t = 12.706 for two seeds, so half the interval is 64%, cut at the whole."""
+    note = plain(figures.figure2(record, "en").note)
+    assert "at its best after 75% of its steps [11%, 100%]; it was evaluated at every 10.0%." in note
+    assert "Inception is 0.01, the best of a sweep on other seeds: 0, 1." in note and "Chance is 10.0%." in note
+
+
+def test_the_result_tells_how_soon_bn_gets_there_or_in_how_many_seeds(record):
+    found = plain(figures.result(record, "en"))
+    assert found.startswith("BN-Baseline comes to Inception's best accuracy in 1/2 of the seeds. BN-x5 comes to")
+    assert re.search(r"in 3\.06 \[\S+, \S+\] times fewer steps; in the paper, 14\.76\.$", found)
+    del record["networks"]["bn_x5"]
+    assert plain(figures.result(record, "en")).endswith("BN-x5 is not trained yet.")
+
+
+def test_infinite_and_at_chance_are_counted_apart(record):
+    """At ×5 one of two seeds becomes infinite, the other ends at 30%; at ×30 both do; chance is 10%, the limit 15%."""
+    html = tables.divergence(record, "en").data
+    rows = cells(html)
+    assert rows["Inception ×5 (control) rate 0.05, 2 seeds"][:2] == ["1/2 [1%, 99%]"] * 2
+    assert rows["Inception ×30 (control) rate 0.3, 2 seeds"][:2] == ["2/2 [16%, 100%]"] * 2
+    assert rows["BN-x5 rate 0.05, 2 seeds"][:2] == ["0/2 [0%, 84%]"] * 2
+    title = "becomes infinite in 1/2 of the seeds and ends at chance in 1/2; BN-x5, at the same rate, in 0/2 and 0/2."
+    assert title in plain(html)
+    record["networks"]["plain_x5"] = network(11, 0.149, [0, 0], 0.05)
+    assert "infinite in 0/2 of the seeds and ends at chance in 2/2" in plain(tables.divergence(record, "en").data)
 
 
 def test_never_and_diverged_are_words_with_the_number_of_seeds(record):
     rows = cells(tables.figure3(record, "en").data)
-    assert rows["BN-Baseline"][2:4] == ["never (1/2)", "never (1/2)"]
-    assert rows["BN-x5-Sigmoid"][2] == rows["Inception, sigmoids (control)"][2] == "never (2/2)"
-    assert rows["Inception ×5 (control)"][-1] == "diverged (1/2)"
-    assert rows["Inception ×30 (control)"][-1] == "diverged (2/2)"
+    # After 50 steps and never, which counts the whole run, 100: sqrt(70 / 50 · 80 / 100).
+    assert rows["BN-Baseline rate 0.01, 2 seeds"][3].startswith("1.06 [")
+    assert rows["BN-Baseline rate 0.01, 2 seeds"][3].endswith("] 1/2 of the seeds")
+    assert rows["BN-x5-Sigmoid rate 0.05, 2 seeds"][3] == "never (2/2)"
+    assert rows["Inception, sigmoids (control) rate 0.01, 2 seeds"][3] == "never (2/2)"
+    assert rows["Inception ×5 (control) rate 0.05, 2 seeds"][-1] == "diverged (1/2)"
+    assert rows["Inception ×30 (control) rate 0.3, 2 seeds"][-1] == "diverged (2/2)"
 
 
 def test_no_best_accuracy_is_shown_where_a_seed_diverged_before_it_came_to_one(record):
     """At ×5 after three evaluations, enough for a median; at ×30 after one, which counts as 0 and is not averaged."""
     rows = cells(tables.figure3(record, "en").data)
-    assert rows["Inception ×5 (control)"][6].startswith("30.0 [")
-    assert rows["Inception ×30 (control)"][6] == "diverged (2/2)"
+    assert rows["Inception ×5 (control) rate 0.05, 2 seeds"][5].startswith("30.0 [")
+    assert rows["Inception ×30 (control) rate 0.3, 2 seeds"][5] == "diverged (2/2)"
     _, (_, alt) = figures.figure2(record, "en").panels
     assert "Inception ×5 30.0% (diverged" in bare(alt) and "Inception ×30 (diverged" in bare(alt)
 
@@ -184,7 +255,7 @@ def test_no_best_accuracy_is_shown_where_a_seed_diverged_before_it_came_to_one(r
 def test_no_interval_of_an_accuracy_leaves_what_is_possible(record):
     """Two seeds far apart have a t-interval wider than the scale."""
     rows = cells(tables.figure3(record, "en").data)
-    assert rows["BN-Baseline"][6] == "26.0 [0.0, 100.0]"  # 0.42 and 0.1; the half width is 12.7 × 16
+    assert rows["BN-Baseline rate 0.01, 2 seeds"][5] == "26.0 [0.0, 100.0]"  # 0.42 and 0.1; the half width is 12.7 × 16
 
 
 def test_a_cross_stands_where_a_seed_diverges_and_the_other_goes_on(record):
@@ -243,7 +314,7 @@ def test_a_given_rate_is_said_to_be_given(record, language):
 
 def test_each_at_its_own_best_is_compared_with_inception(record):
     """BN is there after 20 steps: the running median needs three evaluations."""
-    assert "Inception takes 3.75 times as many steps as BN" in plain(tables.best(record, "en").data)
+    assert "Inception takes 3.74 times as many steps as BN" in plain(tables.best(record, "en").data)
 
 
 def test_the_price_of_a_step_is_told(record):
@@ -274,7 +345,8 @@ def test_an_early_record_has_the_simple_loop_alone(record):
 def test_a_single_seed_has_no_interval(record):
     for part in ("networks", "equal", "best"):
         for found in record[part].values():
-            for key in ("validation", "final_test", "diverged"):
+            for key in ("seeds", "validation", "final_test", "diverged", "infinite"):
                 found[key] = found[key][:1]
-    assert cells(tables.figure3(record, "en").data)["BN-x5"][2:4] == ["20", "3.50"]  # 70 / 20
+    row = cells(tables.figure3(record, "en").data)["BN-x5 rate 0.05, 1 seed"]
+    assert row[3] == "3.50 20 steps, 1/1 of the seeds"  # 70 / 20
     assert len(figures.figure2(record, "en").panels) == 2
