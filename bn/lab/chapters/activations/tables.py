@@ -26,7 +26,7 @@ OPTIMIZERS = {
 }
 
 
-def finding(record: dict, language: str) -> HTML:
+def finding(record: dict, language: str) -> str:
     """The result of the chapter in words: the steps at both settings, and what BN gives at all others."""
     _ = words(language)
     ratios = {part: speed(record, part)["steps_ratio"] for part in SETTINGS}
@@ -46,7 +46,7 @@ def finding(record: dict, language: str) -> HTML:
         "bn_span": number(spans["range_bn"].value),
         "plain_span": number(spans["range_plain"].value),
     }
-    return html.text(sentence.format(**steps, **found), language, small=speech.size(record, language))
+    return sentence.format(**steps, **found)
 
 
 def settings(record: dict, language: str) -> HTML:
