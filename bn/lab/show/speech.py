@@ -230,7 +230,7 @@ def provenance(record: dict, language: str) -> dict:
     for entry in filter(None, map(records.carried, p["code"].split(", "))):
         today = _(TODAY[entry["bytes"]])
         full[today] = ", ".join(filter(None, [full.get(today), "{now} ({commit})".format(**entry)]))
-    if "data_sha256" in p:
+    if p.get("data_sha256"):  # identities need no data
         full[_("SHA-256 of the data")] = p["data_sha256"]
     full = {name: numbers.isolated(value) for name, value in full.items()}
     return {"brief": " · ".join(brief), "full": full, "command": p["command"]}

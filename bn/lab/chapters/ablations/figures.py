@@ -1,20 +1,22 @@
-"""The figure and the tables of notebook 09: each of the seven changes of section 4.2.1, alone and left out."""
+"""The figures of notebook 09: what each of the seven changes of section 4.2.1 gives. Its tables are in `tables`."""
 
 import math
+from itertools import chain
 
 import numpy as np
-from IPython.display import HTML
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
+from bn.lab import paper
 from bn.lab.chapters.ablations import estimates
 from bn.lab.judge import curves, statistics
 from bn.lab.judge.statistics import Estimate
-from bn.lab.show import html, numbers, seeds, speech
-from bn.lab.show.numbers import bare, isolated, left_to_right, number, percent, signed
-from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, panel, styled
+from bn.lab.show import numbers, seeds, speech
+from bn.lab.show.numbers import bare, left_to_right, number, signed
+from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, legend_below, panel, styled
 from bn.lab.show.words import N_, words
+from bn.lab.store import claims
 from bn.lab.train.recipes import CHANGES
 
 PARTS = ("alone", "left_out")
@@ -28,7 +30,24 @@ NAMES = {
     "distortion": N_("Photometric distortion"),
 }
 _PANELS = {"alone": N_("(a) Alone: added to BN-Baseline"), "left_out": N_("(b) Left out: lost by BN-x5")}
+_GAPS = {"alone": N_("(a) Alone: BN-Baseline"), "left_out": N_("(b) After all others: BN-x5")}
 _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"}  # others are called as the change
+_TICKS = (1, 3, 10, 30, 100)  # points
+
+
+def result(record: dict, language: str) -> str:
+    """What was found: which changes clearly raise the final accuracy of BN-x5, and which clearly lower it."""
+    _, said = words(language), {}
+    means = {change: statistics.mean(estimates.gains(record, "left_out", change)) for change in CHANGES}
+    for name, sign in (("up", 1), ("down", -1)):
+        moved = [change for change, e in means.items() if _clear(e) and sign * e.value > 0]
+        listed = [f"{_(NAMES[change])} {with_sign(means[change])}" for change in moved]
+        said[name] = _.listed(listed, ";") or _("none")
+    sentence = _(
+        "Made after all the others, these of the seven changes clearly raise the final test accuracy, in points: {up}. "
+        "These clearly lower it: {down}."
+    )
+    return sentence.format(**said)
 
 
 def changes(record: dict, language: str) -> Drawing:
@@ -40,38 +59,32 @@ def changes(record: dict, language: str) -> Drawing:
     return Drawing(panels, _title(gains, language), _note(record, language))
 
 
-def table(record: dict, language: str) -> HTML:
-    """For each change, alone and left out: final test accuracy, and the steps to Inception's best accuracy."""
-    _, networks = words(language), record["networks"]
-    head = [_("Change"), _("Alone: accuracy, %"), _("Alone: steps")]
-    head += [_("Left out: accuracy, %"), _("Left out: steps")]
-    compared = [_("For comparison")]
-    for name, network in (("BN-Baseline", "bn_baseline"), ("BN-x5", "bn_x5")):
-        accuracy, steps = _measured(networks[network], record, language)
-        compared += [f"{isolated(name)}: {accuracy}", steps]
-    rows = [compared]
-    for change in CHANGES:
-        name = Markup("{}<br><small>{}</small>").format(_(NAMES[change]), how(record, change, language))
-        rows.append([name] + [cell for part in PARTS for cell in _measured(record[part][change], record, language)])
-    note = _(
-        "Accuracy: final, on test images. Steps: to Inception's best accuracy on validation images, {target}. Both "
-        "are means over seeds with their 95% intervals. All take as many steps."
-    ).format(target=percent(curves.target(record)))
-    return html.table(head, rows, record, language, note=f"{speech.size(record, language)} {note}")
-
-
-def shuffling(record: dict, language: str) -> HTML:
-    """What shuffling gives with BN, beside what it gives without."""
-    _, judged = words(language), estimates.shuffling(record)
-    alone = statistics.mean(estimates.gains(record, "alone", "shuffling"))
-    gains = {"bn_x5": judged["change_gain"], "bn": alone, "plain": judged["plain_gain"]}
-    gains |= {"more": judged["more_than_plain"]}
-    sentence = _(
-        "Points of final test accuracy that shuffling adds: {bn_x5} to BN-x5, {bn} to BN-Baseline, {plain} to the "
-        "network without BN; the second less the third, {more}. In the paper, about one point with BN."
+def gaps(record: dict, language: str) -> Drawing:
+    """By how much the accuracy on training images is above that on test images, with each change and without it."""
+    _ = words(language)
+    with styled():
+        panels = tuple(_gaps(record, part, language) for part in PARTS)
+    counts = {"all": number(len(CHANGES))}
+    for part in PARTS:
+        clear = [e for e in (more_overfitting(record, part, change) for change in CHANGES) if _clear(e)]
+        counts[f"{part}_up"] = number(sum(e.value > 0 for e in clear))
+        counts[f"{part}_down"] = number(sum(e.value < 0 for e in clear))
+    title = _(
+        "The gap between training and test images: made alone, {alone_up} of the {all} changes clearly widen it and "
+        "{alone_down} clearly narrow it; made after all others, {left_out_up} widen it and {left_out_down} narrow it."
     )
-    points = {name: signed(gain.value) + numbers.interval(gain, 2) for name, gain in gains.items()}
-    return html.text(sentence.format(**points), language, small=speech.size(record, language))
+    note = _(
+        "Accuracy on training images less that on test images, at the end of the training: mean over seeds with its "
+        "95% interval; a network that diverged counts as chance on both. Clearly: the interval of the differences, "
+        "seed by seed, leaves out zero."
+    )
+    return Drawing(panels, title.format(**counts), f"{note} {times_seen(record, language)}")
+
+
+def more_overfitting(record: dict, part: str, change: str) -> Estimate:
+    """Points by which a change widens the gap between training and test images."""
+    after, before = map(estimates.overfitting, estimates.compared(record, part, change))
+    return statistics.mean([a - b for a, b in zip(after, before, strict=True)])
 
 
 def how(record: dict, change: str, language: str) -> str:
@@ -88,6 +101,30 @@ def how(record: dict, change: str, language: str) -> str:
     return _("{before} → {after}").format(before=before, after=after)
 
 
+def times_seen(record: dict, language: str) -> str:
+    """How often a network sees each training image: what shuffling, Dropout, L2 and distortion can act on."""
+    _, used = words(language), record["training_images"]["used"]
+    recipes = {name: record["networks"][name]["recipe"] for name in ("inception", "bn_x5")}
+    times = {name: number(recipe["steps"] * recipe["batch"] / used) for name, recipe in recipes.items()}
+    papers = paper.FIGURE_3["bn_x5"][0] * 1e6 * paper.BATCH / paper.TRAINING_IMAGES
+    return _(
+        "Each of the {used} training images is seen {bn_x5} times by these networks, and {inception} times by "
+        "Inception, which sets the target; in the paper BN-x5 had seen each about {papers} times when it came to the "
+        "accuracy of Inception."
+    ).format(used=number(used), papers=number(round(papers)), **times)
+
+
+def with_sign(gain: Estimate) -> str:
+    """Points with their sign and interval."""
+    return signed(gain.value) + numbers.interval(gain, 2)
+
+
+def margin() -> float:
+    """The loss in points that the rules allow to a change that need only do no harm."""
+    rules = chain.from_iterable(claim.rule for claim in claims.of_chapter("ablations"))
+    return max(-line.limit for line in rules if line.estimate == "change_gain")
+
+
 def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], language: str) -> tuple[Figure, str]:
     """A row for each change."""
     _, labels = words(language), []
@@ -99,11 +136,30 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
         lines = [_(NAMES[change]), how(record, change, language), ended]
         labels.append("\n".join(filter(None, lines)))
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    for end in (-margin(), margin()):
+        axes.axvline(end, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.55, zorder=1)
+    _points_axis(axes, limits)
+    _rows_axis(axes, labels)
+    axes.set_xlabel(_("points of accuracy (right: it helps)"))
+    return axes.figure, f"{title}: {_alt(record, part, gains, language)}"
+
+
+def _points_axis(axes: Axes, limits: tuple[float, float]) -> None:
+    """Linear to one point, so that the margin can be seen, and logarithmic beyond."""
+    axes.set_xscale("symlog", linthresh=_TICKS[0])
+    ticks = [tick for tick in _TICKS if tick <= limits[1]]
+    ticks = [*(-tick for tick in reversed(ticks)), 0, *ticks]
+    axes.set_xticks(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(limits)
+
+
+def _rows_axis(axes: Axes, labels: list[str]) -> None:
+    """A row for each label, from the top."""
     axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
-    axes.set(xlim=limits, ylim=(len(labels) - 0.5, -0.5), xlabel=_("points of accuracy (right: it helps)"))
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    return axes.figure, f"{title}: {_alt(record, part, gains, language)}"
 
 
 def _ended(record: dict, part: str, change: str) -> list[bool]:
@@ -115,11 +171,37 @@ def _ended(record: dict, part: str, change: str) -> list[bool]:
 def _row(axes: Axes, y: int, gain: list[float]) -> None:
     """The mean and its interval, the seeds under it."""
     estimate = statistics.mean(gain)
-    colour = COLOURS["bn"] if _clear(estimate) else QUIET
     axes.plot(gain, [y + 0.25] * len(gain), ".", color=QUIET, markersize=4, alpha=0.7)
-    axes.plot(estimate.value, y, "o", color=colour, markersize=6)
+    _mark(axes, y, estimate, COLOURS["bn"] if _clear(estimate) else QUIET)
+
+
+def _mark(axes: Axes, y: float, estimate: Estimate, colour: str, **style) -> None:
+    """A mean with its interval."""
+    axes.plot(estimate.value, y, "o", color=colour, markersize=6, **style)
     if math.isfinite(estimate.low):
         axes.hlines(y, estimate.low, estimate.high, color=colour, linewidth=1.6)
+
+
+def _gaps(record: dict, part: str, language: str) -> tuple[Figure, str]:
+    """For each change two rows: the gap without it, and with it."""
+    _, labels, alts = words(language), [], []
+    title = _(_GAPS[part])
+    axes = panel(title, language, (4.2, 4.0))
+    for y, change in enumerate(CHANGES):
+        pair = map(estimates.overfitting, estimates.compared(record, part, change))
+        after, before = map(statistics.mean, pair)
+        _mark(axes, y - 0.15, before, QUIET, fillstyle="none")
+        _mark(axes, y + 0.15, after, COLOURS["bn"])
+        labels.append(_(NAMES[change]))
+        arrow = _("{before} → {after}").format(before=signed(before.value), after=signed(after.value))
+        alts.append(f"{_(NAMES[change])} {arrow}")
+    axes.plot([], [], "o", color=QUIET, fillstyle="none", label=_("without the change"))
+    axes.plot([], [], "o", color=COLOURS["bn"], label=_("with it"))
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    _rows_axis(axes, labels)
+    axes.set_xlabel(_("points of accuracy, training less test"))
+    legend_below(axes, language)
+    return axes.figure, f"{title}: {_.listed(alts, ';')}"
 
 
 def _clear(estimate: Estimate) -> bool:
@@ -128,12 +210,12 @@ def _clear(estimate: Estimate) -> bool:
 
 
 def _limits(gains: list[list[float]]) -> tuple[float, float]:
-    """One axis for both panels: all seeds, and of an interval not more than twice the largest seed."""
+    """One axis for both panels: all seeds and at least a point, of an interval not more than twice the largest seed."""
     means = [statistics.mean(gain) for gain in gains]
-    of_seeds = np.abs([value for gain in gains for value in gain if math.isfinite(value)]).max(initial=0)
+    of_seeds = np.abs([value for gain in gains for value in gain]).max(initial=0)
     of_ends = np.abs([end for e in means for end in (e.low, e.high) if math.isfinite(end)]).max(initial=0)
-    largest = max(of_seeds, min(of_ends, 2 * of_seeds)) or 1.0
-    return -1.08 * largest, 1.08 * largest
+    largest = max(of_seeds, min(of_ends, 2 * of_seeds), _TICKS[0])
+    return -1.2 * largest, 1.2 * largest
 
 
 def _alt(record: dict, part: str, gains: dict, language: str) -> str:
@@ -162,21 +244,17 @@ def _title(gains: dict, language: str) -> str:
 def _note(record: dict, language: str) -> str:
     _ = words(language)
     note = _(
-        "Dots: the seeds. Marks: their mean with its 95% interval, blue where it leaves out zero, which is what "
-        "clearly means; an interval that is wider than the panel runs on; a network that diverged counts as chance. "
-        "(a) BN-Baseline with one change, less BN-Baseline after as many steps. (b) BN-x5 less BN-x5 without the "
-        "change."
-    )
+        "Final test accuracy. Dots: the seeds. Marks: their mean with its 95% interval, blue where it leaves out zero, "
+        "which is what clearly means; an interval that is wider than the panel runs on; a network that diverged counts "
+        "as chance. Dashed: {margin} points, the loss that is allowed to a change that need only do no harm; the axis "
+        "is linear to one point and logarithmic beyond. (a) BN-Baseline with one change, less BN-Baseline after as "
+        "many steps. (b) BN-x5 less BN-x5 without the change."
+    ).format(margin=left_to_right(f"±{margin():g}"))
     shown = [record["networks"][name] for name in ("bn_baseline", "bn_x5")]
     shown += [network for part in PARTS for network in record[part].values()]
     ended = [hit for network in shown for hit in curves.diverged(network)]
+    said = [note, speech.rate(record, language)]
     if any(ended):
         times = _("Of the {runs} runs behind the panels, {diverged} diverged.")
-        note += " " + times.format(runs=number(len(ended)), diverged=number(sum(ended)))
-    return note
-
-
-def _measured(network: dict, record: dict, language: str) -> list[str]:
-    """Final test accuracy in percent and the steps to Inception's best accuracy."""
-    accuracy = seeds.mean([100 * share for share in curves.finals(network)], language, 1)
-    return [accuracy, seeds.mean_steps(curves.steps_reaching(network, curves.target(record)), language)]
+        said.append(times.format(runs=number(len(ended)), diverged=number(sum(ended))))
+    return " ".join(said)
