@@ -30,7 +30,8 @@ _PANELS = (N_("(a) Top-1 error"), N_("(b) Top-5 error"))
 def result(record: dict, language: str) -> str:
     """What was found: by how much six networks err less than the best of them, and one less on many crops."""
     six, many = estimates.ensemble(record)["ensemble_gain"], estimates.multicrop(record)["crops_gain"]
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "The top-1 error of six networks together is {six} points below that of the best of them; that of one network "
         "on {crops} is {many} points below its error on one crop."
     )
