@@ -5,6 +5,7 @@ A chapter is one name in five places: `notebooks/NN_<name>.ipynb`, `bn/lab/chapt
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,3 +63,9 @@ def experiment(name: str) -> Experiment:
 def figures(name: str) -> ModuleType:
     """The module with the figures of one chapter, a function each, from a record and a language to a drawing."""
     return importlib.import_module(f"bn.lab.chapters.{name}.figures")
+
+
+def findings(name: str) -> Callable[[dict, str], list[str]] | None:
+    """What one chapter has found in plain sentences, from a record and a language; None of most chapters."""
+    module = f"bn.lab.chapters.{name}.findings"
+    return importlib.import_module(module).findings if importlib.util.find_spec(module) else None

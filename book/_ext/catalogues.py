@@ -16,6 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from bn.lab.judge import replaced
 from bn.lab.store import claims
 
 LAB = BOOK.parent / "bn" / "lab"
@@ -34,10 +35,14 @@ def of_programs() -> Catalog:
 
 
 def of_claims() -> Iterator[tuple[str, str]]:
-    """Every sentence of the claims files, and whose it is."""
+    """Every sentence of the claims files, and of the verdicts by rules that were replaced; and whose it is."""
     for claim in claims.ledger().values():
-        words = (claim.claim, claim.paper, claim.measure, claim.found)
-        yield from ((text, claim.id) for text in (*words, *(line.label for line in claim.rule)) if text)
+        earlier = [old.verdict.claim for old in replaced.of(claim)]
+        reasons = [old.why for old in replaced.of(claim)]
+        for said in (claim, *earlier):
+            words = (said.claim, said.paper, said.measure, said.found, *(line.label for line in said.rule))
+            yield from ((text, claim.id) for text in words if text)
+        yield from ((why, claim.id) for why in reasons)
 
 
 def templates(out: Path) -> Path:

@@ -218,10 +218,16 @@ def test_every_scale_resolves_and_the_language_makes_no_difference(kind, scale, 
     english, arabic = (kind(scale=scale, dataset=dataset, language=language) for language in ("en", "ar"))
     assert english.as_dict() == arabic.as_dict()
     assert "language" not in english.as_dict()
-    assert english.seeds == tuple(range(SIZES[scale, dataset].seeds))
-    assert english.size.grid_seeds <= english.size.seeds
+    seeds = english.size.seeds
+    assert english.seeds == (seeds if isinstance(seeds, tuple) else tuple(range(seeds)))
     if kind is Activations:
-        assert english.steps == SIZES[scale, dataset].steps
+        assert english.steps == english.size.steps
+        assert not {*english.size.grid_seeds} & {*english.seeds}, "settings are chosen by seeds that are not reported"
+
+
+def test_seeds_by_which_settings_are_chosen_cannot_be_asked():
+    with pytest.raises(ParameterError, match=r"seeds must leave out 2100 to 2104, by which .* but 2103 is among them$"):
+        Activations(scale="smoke", dataset="digits", seeds=(1, 2103))
 
 
 def test_seeds_are_a_number_or_a_list():

@@ -28,13 +28,13 @@ _OF_A_RECORD = ("scale", "dataset", "papers_own_size", "asked", "training_images
 
 @dataclass(frozen=True)
 class Earlier:
-    """A verdict by an earlier rule; `record` has what `speech.size` says of the run behind it.
+    """A verdict by an earlier rule; `record` has what `speech.size` says of the run behind it, if there was one.
 
     `why`: what was wrong with that rule, in the words of the claim that took its place.
     """
 
     verdict: Verdict
-    record: dict
+    record: dict | None
     why: str
 
 
@@ -98,7 +98,7 @@ def _entry(claim: Claim) -> dict:
     verdict = verdicts.judge(claim.id, record)
     about = {name: getattr(claim, name) for name in ("section", "kind", "claim", "measure", "replaced", "digest")}
     lines = [_line(condition) for condition in verdict.conditions]
-    return {"verdict": verdict.verdict, **about, "lines": lines, "record": _about(record) if lines else None}
+    return {"verdict": verdict.verdict, **about, "lines": lines, "record": _about(record) if record and lines else None}
 
 
 def _line(condition: Condition) -> dict:

@@ -65,8 +65,8 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
     claim = claims.ledger()[claim_id]
     if not claim.rule:
         return Verdict(claim, _WITHOUT_RULE[claim.kind], (), False)
-    if record is None and claim.kind == "arithmetic" and claim.id in registry.experiment(claim.experiment).estimates:
-        record = _PAPER  # what the paper prints is there without a run
+    if record is None and of_the_paper_alone(claim):
+        record = _PAPER
     if record is None or record["scale"] != (claim.scale or record["scale"]):
         return Verdict(claim, "notrun", (), False)
     try:
@@ -79,6 +79,11 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
     # What the paper prints was known before any rule: for its arithmetic none can come too late.
     changed = claim.kind != "arithmetic" and claim.changed_since(record["rules"].get(claim_id))
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
+
+
+def of_the_paper_alone(claim: Claim) -> bool:
+    """Whether its estimates are of what the paper prints, which is there without a run."""
+    return claim.kind in ("arithmetic", "open") and claim.id in registry.experiment(claim.experiment).estimates
 
 
 def p_value(verdict: Verdict) -> float:

@@ -83,10 +83,13 @@ def _over(distance: float, half: float) -> float:
 
 def _figure(judged: Sequence[Verdict], language: str, size: str = "") -> HTML:
     """A block for each measured claim that has an interval."""
-    measured = [verdict for verdict in judged if verdict.claim.kind == "measured" and verdict.conditions]
-    blocks = [(verdict, _rows(verdict, language)) for verdict in measured]
-    blocks = [(verdict, rows) for verdict, rows in blocks if any(not row.old for row in rows)]
-    return html.render("forest", language, title=_title([v for v, _ in blocks], language), blocks=blocks, size=size)
+    measured = [verdict for verdict in judged if verdict.claim.kind == "measured" and verdict.verdict != "notrun"]
+    blocks = [(verdict, _rows(verdict, language)) for verdict in measured if any(map(positions, verdict.conditions))]
+    if not blocks:
+        _ = words(language)
+        return html.text(_("No claim that was measured here has an interval yet."), language)
+    title = _title([verdict for verdict, rows in blocks], language)
+    return html.render("forest", language, title=title, blocks=blocks, size=size)
 
 
 def _title(judged: Sequence[Verdict], language: str) -> str:

@@ -37,9 +37,8 @@ def findings(language: str) -> str:
 
 def sentences(language: str) -> list[str]:
     """The findings of the chapters that have some."""
-    decided = {name: records.deciding(name) for name in registry.names()}
-    of_chapters = {name: getattr(registry.figures(name), "findings", None) for name, r in decided.items() if r}
-    return [said for name, find in of_chapters.items() if find for said in find(decided[name], language)]
+    of_chapters = {name: registry.findings(name) for name in registry.names() if records.deciding(name)}
+    return [said for name, find in of_chapters.items() if find for said in find(records.deciding(name), language)]
 
 
 def tally(language: str) -> str:
@@ -56,7 +55,8 @@ def forest(language: str) -> str:
 
 def ledger(language: str) -> str:
     """Every claim of the paper with its verdict, the small print of it, and what an earlier rule had decided."""
-    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in registry.names()}
+    chapters = {claim.experiment for claim in of_the_paper()}
+    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in chapters}
     found = [
         (verdict, found_in_book(verdict, language), small_print(verdict, holm[verdict.claim.experiment], language))
         for verdict in map(judged, of_the_paper())

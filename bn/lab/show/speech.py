@@ -134,7 +134,7 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
     _, claim, ruled = words(language), judged.claim, bool(judged.conditions)
     if judged.unfinished:
         lines = [_(_UNFINISHED)]
-    elif claim.found and (ruled or (record is not None and judged.verdict in _NOTHING)):
+    elif claim.found and (ruled or (judged.verdict in _NOTHING and (record or verdicts.of_the_paper_alone(claim)))):
         lines = [_spoken(_(claim.found), verdicts.estimates(claim, record or {}))]
     elif judged.verdict in _NOTHING:
         lines = [_(_NOTHING[judged.verdict])]
@@ -230,7 +230,7 @@ def provenance(record: dict, language: str) -> dict:
     for entry in filter(None, map(records.carried, p["code"].split(", "))):
         today = _(TODAY[entry["bytes"]])
         full[today] = ", ".join(filter(None, [full.get(today), "{now} ({commit})".format(**entry)]))
-    if "data_sha256" in p:
+    if p.get("data_sha256"):  # identities need no data
         full[_("SHA-256 of the data")] = p["data_sha256"]
     full = {name: numbers.isolated(value) for name, value in full.items()}
     return {"brief": " · ".join(brief), "full": full, "command": p["command"]}

@@ -122,5 +122,5 @@ class ImageSpec(Spec):
         return recipe if self.batch == paper.BATCH else recipes.resized(recipe, self.batch)
 
     def seeds_of(self, network: str) -> tuple[int, ...]:
-        """All seeds of "inception" and "bn_baseline"; of the other networks the first `few`, where the size has it."""
-        return self.seeds if network in ("inception", "bn_baseline") else self.seeds[: self.size.few]
+        """The seeds of one network: the first of them where the size counts them out, else all."""
+        return self.seeds[: self.size.counts.get(network)]

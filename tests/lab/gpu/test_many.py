@@ -4,13 +4,12 @@ import pytest
 
 from bn.lab.chapters.activations.spec import Activations
 from bn.lab.gpu import many
-from bn.lab.train.specs import SIZES
 
 
 def test_chapter_03_asks_for_so_many_steps():
-    size = SIZES["gpu", "mnist"]
-    cells = Activations(scale="cpu", dataset="digits").cells()
-    assert many.network_steps() == 2 * (2 * size.seeds * size.steps + len(cells) * size.grid_seeds * size.grid_steps)
+    spec = Activations(scale="gpu", dataset="mnist")
+    of_grid = len(spec.cells()) * len(spec.size.grid_seeds) * spec.size.grid_steps
+    assert many.network_steps() == 2 * (2 * len(spec.seeds) * spec.steps + of_grid)
     assert many.network_steps() == 4_400_000
 
 

@@ -43,7 +43,9 @@ def test_a_reason_has_an_earlier_verdict_of_another_rule_beside_it(claim):
 @each_claim
 def test_what_was_kept_is_what_the_same_rule_says_of_the_same_record_today(claim):
     record, last = records.deciding(claim.experiment), (claims.replaced().get(claim.id) or [None])[-1]
-    if not last or not replaced.same_rule(last, claim) or (last["record"] or {}).get("sha256") != record["sha256"]:
+    if not (last and record and replaced.same_rule(last, claim) and last["record"]):
+        return
+    if last["record"]["sha256"] != record["sha256"]:
         return
     today = verdicts.judge(claim.id, record)
     for line, condition in zip(last["lines"], today.conditions, strict=True):

@@ -1,11 +1,16 @@
 """HTML by templates: whatever comes from a record is escaped, and each block has the direction of its language."""
 
+import re
 from dataclasses import replace
 
 import pytest
+import seen
 from bs4 import BeautifulSoup
 from markupsafe import Markup
 
+from bn.lab import paths
+from bn.lab.judge import replaced, verdicts
+from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import html, pages, speech
 from bn.lab.store import claims, records
 
@@ -78,6 +83,63 @@ def test_an_estimate_can_only_be_said_in_a_known_form():
     claim = replace(verdict.claim, found="{steps_ratio:loudly}")
     with pytest.raises(ValueError, match=r"an estimate can be said as .*'signed'.*, not as 'loudly'"):
         speech.found(replace(verdict, claim=claim), record, "en")
+
+
+# ---- Verdicts by replaced rules, and claims without one ------------------------------------------
+
+SMALL = ("no-fc-layers", "healthy-margin", "ensemble-steps", "alg1-transform")
+
+
+@pytest.fixture
+def small_ledger(monkeypatch):
+    """A ledger of four claims: as stated, open, arithmetic and mathematics."""
+    chosen = [claims.ledger()[name] for name in SMALL]
+    monkeypatch.setattr(pages, "of_the_paper", lambda: chosen)
+
+
+def test_a_card_and_the_ledger_show_what_was_decided_before_and_why(small_ledger):
+    (earlier,), claim = replaced.of(claims.ledger()["ensemble-steps"]), claims.ledger()["ensemble-steps"]
+    card = soup(html.cards(None, ["ensemble-steps"], "en"))
+    row = soup(pages.ledger("en")).select_one("#claim-ensemble-steps")
+    for shown in (card, row):
+        before = shown.select_one(".bn-earlier")
+        assert before.summary.select_one(".bn-verified").get_text() == "verified exactly"
+        text = seen.bare(before.get_text())
+        assert claim.replaced in text and earlier.verdict.claim.claim in text and earlier.verdict.claim.measure in text
+        assert "times all images: 150 (≥ 145)" in text and "times all images: 150 (≤ 155)" in text
+        assert [badge["class"][1] for badge in shown.select(".bn-verdict")].count("bn-consistent") == 1
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_what_has_no_rule_has_its_numbers_all_the_same(small_ledger, language):
+    rows = soup(pages.ledger(language))
+    found = {name: rows.select_one(f"#claim-{name}").select("td")[3] for name in SMALL}
+    assert "1.25" in found["healthy-margin"].get_text() and "0.596" in found["healthy-margin"].get_text()
+    assert "1,000" in found["no-fc-layers"].get_text()
+    assert not found["healthy-margin"].select(".bn-small") and not found["alg1-transform"].select(".bn-small")
+    assert len(found["ensemble-steps"].select(".bn-small li")) == 1
+
+
+@pytest.mark.parametrize(("kind", "verdict", "says"), [("as stated", "stated", "authors"), ("open", "open", "decide")])
+@pytest.mark.parametrize("record", [None, {"scale": "cpu"}])
+def test_what_has_neither_a_rule_nor_a_number_says_so(kind, verdict, says, record):
+    claim = replace(claims.ledger()["healthy-margin"], kind=kind, found=None)
+    assert says in speech.found(Verdict(claim, verdict, (), False), record, "en")["lines"][0]
+
+
+def test_every_verdict_of_the_paper_has_words_and_a_sign_of_its_own_beside_its_colour():
+    css = (paths.ROOT / "book" / "_static" / "book.css").read_text("utf-8")
+    styles = dict(re.findall(r"^\.bn-(\w+) \{ (--verdict: var\(--bn-\w+\); --sign: .*?) \}$", css, re.M))
+    assert set(styles) == set(verdicts.OF_THE_PAPER)
+    assert len({style.split("--sign: ")[1] for style in styles.values()}) == len(styles)
+    assert len({speech.verdict(name, "en") for name in verdicts.OF_THE_PAPER}) == len(styles)
+
+
+def test_the_tally_leaves_out_what_no_claim_has(small_ledger):
+    shown = soup(pages.tally("en")).select("li")
+    assert [(item["class"], item.b.get_text()) for item in shown] == [
+        ([f"bn-{name}"], "1") for name in verdicts.OF_THE_PAPER if name in ("verified", "consistent", "stated", "open")
+    ]
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

@@ -45,3 +45,11 @@ def test_an_interval_stands_behind_its_value_or_not_at_all():
 )
 def test_powers_of_ten_where_digits_are_many(value, shown):
     assert numbers.bare(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.04567, "p = 0.046"), (0.5, "p = 0.5"), (0.0001234, "p = 0.00012"), (9.9e-5, "p < 0.0001"), (0.996, "p = 1")],
+)
+def test_a_p_value_has_two_digits_as_far_as_they_say_anything(p, shown):
+    assert inside(numbers.p_value(p)) == shown

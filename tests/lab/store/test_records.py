@@ -13,18 +13,24 @@ from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
 from bn.lab.chapters.algorithm.spec import Algorithm
 from bn.lab.chapters.inception import counts
+from bn.lab.chapters.inception.spec import Counted
 from bn.lab.chapters.training_speed import throughput
 from bn.lab.data import datasets
 from bn.lab.store import claims, code, files, records
-from bn.lab.train import loop, predictions, replicas
+from bn.lab.train import loop, predictions, replicas, runs
+from bn.lab.train.settings import Setting
 from bn.lab.train.specs import ImageSpec
 
 PROVENANCE = {
     *("version", "commit", "dirty", "code", "data_sha256", "devices", "versions", "compiled", "seeds", "runs"),
     *("training_seconds", "finished", "command"),
 }
-TRAINED = [name for name in registry.names() if name != "kernels"]  # whose records come from trained runs
-RUNS = {"algorithm": 2, "activations": 4 + 8 + 4, "inception": 4}
+TRAINED = [name for name in registry.names() if name != "kernels"]  # whose records come from runs
+# Of Figure 1 at two settings, the grid, the ladder (of which two are the grid's), the spread, the optimizers' rates and
+# the optimizers.
+ACTIVATIONS = 4 + 4 + 8 + 2 + 4 + 10 + 16
+RUNS = {"algorithm": 1, "activations": ACTIVATIONS, "inception": 4}
+DIGITS = Setting("bn", "digits", steps=2, every=2, batch=60, learning_rate=0.5, weight_std=0.1)
 QUICK = {"scale": "smoke", "dataset": "digits", "steps": 2}
 
 
@@ -39,9 +45,9 @@ def written(runs: Path) -> list[Path]:
 def code_of(experiment: str) -> set[str]:
     """The digests of the code that makes a record here: of the trainer, and of what is computed without one."""
     trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
-    found = {code.digest((counts if experiment == "inception" else trainer).__name__)}
     if experiment == "algorithm":
-        found |= {code.digest(identities.__name__, kernels=True)}
+        return {code.digest(identities.__name__, kernels=True)}
+    found = {code.digest((counts if experiment == "inception" else trainer).__name__)}
     without = {"ensemble": predictions, "training_speed": throughput}.get(experiment)
     return found | ({code.digest(without.__name__)} if without else set())
 
@@ -77,7 +83,8 @@ def test_a_record_says_where_it_comes_from(experiment, smoke_records):
     assert record["rules"] == claims.rule_digests()
     assert record["papers_own_size"] is False
     assert set(p["code"].split(", ")) == code_of(experiment) and p["seeds"] == record["asked"]["seeds"] == [0, 1]
-    assert re.fullmatch(r"[0-9a-f]{64}", p["data_sha256"]) and set(p["versions"]) == {"python", "torch", "numpy"}
+    assert re.fullmatch(r"[0-9a-f]{64}" if experiment != "algorithm" else "", p["data_sha256"])
+    assert set(p["versions"]) == {"python", "torch", "numpy"}
     assert p["compiled"] == [False] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", p["finished"])
     expected = recipes_and_seeds(record) if "sweep" in record else RUNS[experiment] - shared_runs(record)
     assert p["runs"] == expected
@@ -112,9 +119,8 @@ def shared_runs(record: dict) -> int:
 )
 def test_a_record_of_mnist_where_it_is():
     """All other tests of records, notebooks and pages are on digits, where the trainings are short."""
-    record = registry.experiment("algorithm").record(Algorithm(scale="smoke", seeds=1, steps=20))
+    record = registry.experiment("inception").record(Counted(scale="smoke", seeds=1))
     assert record["dataset"] == "mnist" and record["provenance"]["data_sha256"] == datasets.load("mnist").checksum
-    assert all(accuracy > 0.3 for (accuracy,) in record["inference"].values())
 
 
 def test_numbers_keep_five_digits_and_lose_what_is_not_finite():
@@ -250,7 +256,8 @@ def test_the_commit_is_that_at_the_beginning_of_each_run_and_not_that_of_the_wri
     told = {}
     for commit, seeds in (("aaaaaaaaaa", (0,)), ("bbbbbbbbbb", (0,)), ("cccccccccc", (0, 1))):
         made_up.at(commit, monkeypatch)
-        told[commit] = algorithm(seeds=seeds)["provenance"]["commit"]
+        metas = [found["meta"] for found in runs.run([(DIGITS, seed) for seed in seeds]).values()]
+        told[commit] = finish(*metas)["provenance"]["commit"]
     assert list(told.values()) == ["aaaaaaaaaa", "aaaaaaaaaa", "aaaaaaaaaa, cccccccccc"]
 
 

@@ -28,7 +28,8 @@ def today(experiment: str) -> set[str]:
     roots |= {"ensemble": [[predictions.__name__]], "training_speed": [[throughput.__name__]]}
     trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
     found, house = set(), sources()
-    for modules in [[trainer.__name__], *roots.get(experiment, [])]:
+    trained = [] if experiment == "algorithm" else [[trainer.__name__]]
+    for modules in [*trained, *roots.get(experiment, [])]:
         found |= {files.digest(code.closure(tuple(modules), house, kernels)) for kernels in (False, True)}
     return found
 

@@ -129,7 +129,7 @@ workers.in_processes({work.__name__}, [0, 1], [1, 1], "asking")
 # ---- Scripts -------------------------------------------------------------------------------------
 
 SCRIPT = """
-from bn.lab.chapters.algorithm import EXPERIMENT
+from bn.lab.chapters.activations import EXPERIMENT
 print("BEGUN")
 record = EXPERIMENT.record(EXPERIMENT.spec(scale="smoke", dataset="digits", steps=2, seeds=(0,)))
 print("MADE", record["experiment"])
@@ -145,4 +145,4 @@ def test_a_script_without_a_guard_makes_a_record(fresh_runs, tmp_path, monkeypat
     command = {"file": [sys.executable, script], "standard input": [sys.executable, "-"]}[way]
     done = subprocess.run(command, input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["BEGUN", "MADE algorithm"]
+    assert done.stdout.splitlines() == ["BEGUN", "MADE activations"]

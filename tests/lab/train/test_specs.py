@@ -102,12 +102,18 @@ def test_what_a_rate_is_chosen_by_is_not_reported():
     assert ImageSpec(scale="paper", seeds=(90,)).seeds == (90,)  # the rate is the paper's
 
 
-def test_a_size_has_seeds_of_its_own_and_most_networks_a_few_of_them():
+def test_a_size_has_seeds_of_its_own_and_some_networks_a_few_of_them():
     spec = ImageSpec(scale="cpu", dataset="tiny-imagenet")
-    assert spec.seeds == spec.seeds_of("inception") == spec.seeds_of("bn_baseline") == tuple(range(4000, 4012))
-    assert spec.seeds_of("bn_x5") == spec.seeds_of("plain_x5") == tuple(range(4000, 4005))
+    assert spec.seeds == spec.seeds_of("plain_x5") == tuple(range(4000, 4020))
+    assert spec.seeds_of("inception") == spec.seeds_of("bn_x1") == tuple(range(4000, 4012))
+    assert spec.seeds_of("plain_x30") == spec.seeds_of("bn") == tuple(range(4000, 4005))
     assert ImageSpec().seeds_of("bn_x5") == (0, 1, 2)
     assert ImageSpec(scale="cpu", dataset="tiny-imagenet", seeds=(1, 2)).seeds_of("bn_x5") == (1, 2)
+
+
+def test_every_network_that_is_counted_out_is_one():
+    spec = ImageSpec(scale="cpu", dataset="tiny-imagenet")
+    assert set(spec.size.counts) < {*recipes.networks(spec.base(0.1)), *recipes.equal(spec.base(0.1)), "bn"}
 
 
 def test_a_part_of_the_data_reaches_the_recipe():

@@ -1,33 +1,38 @@
-"""The figures of section 4.1: Figure 1, all units, the drift, and the settings that Figure 1 depends on."""
+"""The figures of section 4.1: Figure 1 at two settings, all units, the drift, and the gap of moving averages."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
-import seaborn as sns
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bn.lab.chapters.activations.estimates import TARGET, final, steps_to_target
+from bn.lab.chapters.activations.distributions import PAIRS
+from bn.lab.chapters.activations.estimates import TARGET, final, look_gaps, stability, steps_to_target
 from bn.lab.chapters.activations.record import NETWORKS
 from bn.lab.judge import statistics
-from bn.lab.show import html, numbers, seeds, speech
+from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number, percent
-from bn.lab.show.style import COLOURS, LINES, Drawing, legend, panel, short, steps_axis, styled
+from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, steps_axis, styled
 from bn.lab.show.words import N_, words
+from bn.lab.store import claims
 
 NAMES = {"plain": N_("plain"), "bn": N_("with BN")}
 # The same setting for both networks, and each at the best of its own grid: by the part of the record.
 SETTINGS = {"figure1": N_("The same setting"), "tuned": N_("Each at its own best")}
-_OFTEN, _SELDOM = 0, 3  # of the intervals of records: every evaluation, every tenth
-_LIGHT = 47  # percent: from here on black has more contrast to cividis than white
 
 
 def figure1(record: dict, language: str) -> Drawing:
     """Figure 1 (a), (b), (c): accuracy, and the input of a typical sigmoid without and with BN."""
-    _, networks = words(language), record["figure1"]
+    return _three_panels(record["figure1"], language)
+
+
+def figure1_tuned(record: dict, language: str) -> Drawing:
+    """The same with each network at its own best setting."""
+    return _three_panels(record["tuned"], language)
+
+
+def _three_panels(networks: Mapping, language: str) -> Drawing:
+    _ = words(language)
     titles = {"plain": _("(b) Without BN"), "bn": _("(c) With BN")}
     with styled():
         accuracy = _accuracy(networks, _("(a) Test accuracy"), language), _accuracy_alt(networks, language)
@@ -52,11 +57,22 @@ def _figure1_note(networks: Mapping, language: str) -> str:
     _ = words(language)
     sentence = _(
         "(a) Mean over seeds with its 95% interval. (b, c) The 15th, 50th and 85th percentiles of the input of unit "
-        "{plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer, seed {seed}: the units whose drift is "
-        "the median of their layer."
+        "{plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer in training mode, seed {seed}: the "
+        "units whose drift is the median of their layer. {setting}"
     )
     plain_unit, bn_unit = (number(networks[name]["unit"]["index"]) for name in NETWORKS)
-    return sentence.format(plain_unit=plain_unit, bn_unit=bn_unit, seed=number(networks["plain"]["unit"]["seed"]))
+    seed, setting = numbers.left_to_right(networks["plain"]["unit"]["seed"]), said(networks, language)
+    return sentence.format(plain_unit=plain_unit, bn_unit=bn_unit, seed=seed, setting=setting)
+
+
+def said(networks: Mapping, language: str) -> str:
+    """The rate and the deviation of the first weights of both networks, as a sentence."""
+    _ = words(language)
+    rates, stds = ([number(networks[name][key]) for name in NETWORKS] for key in ("learning_rate", "weight_std"))
+    if rates[0] == rates[1] and stds[0] == stds[1]:
+        return _("Rate {rate}, first weights of standard deviation {std}.").format(rate=rates[0], std=stds[0])
+    sentence = _("Plain: rate {rate}, first weights of standard deviation {std}; with BN: {bn_rate} and {bn_std}.")
+    return sentence.format(rate=rates[0], std=stds[0], bn_rate=rates[1], bn_std=stds[1])
 
 
 def all_units(record: dict, language: str) -> Drawing:
@@ -67,8 +83,8 @@ def all_units(record: dict, language: str) -> Drawing:
         panels = _inputs(networks, "pooled_percentiles", titles, language)
     plain, bn = (number(np.array(networks[name]["pooled_percentiles"], float)[-1, 1]) for name in NETWORKS)
     sentence = _("Over all units, the median input ends at {plain} without BN and at {bn} with it.")
-    note = _("The 15th, 50th and 85th percentiles over all 100 units together, mean over seeds.")
-    return Drawing(panels, sentence.format(plain=plain, bn=bn), note)
+    note = _("The 15th, 50th and 85th percentiles over all 100 units together in training mode, mean over seeds.")
+    return Drawing(panels, sentence.format(plain=plain, bn=bn), f"{note} {said(networks, language)}")
 
 
 def _accuracy(networks: Mapping, title: str, language: str) -> Figure:
@@ -115,108 +131,94 @@ def _percentiles(axes: Axes, steps: list, values: np.ndarray, colour: str) -> No
 
 
 def drift(record: dict, language: str) -> Drawing:
-    """How far the median of each unit's input travels, and how that depends on how often one looks."""
-    _, networks = words(language), record["figure1"]
-    every = networks["plain"]["drift_every"]
-    medians = {name: np.array(networks[name]["drift_by_interval"], float).mean(0) for name in NETWORKS}
-    titles = _("Drift, unit by unit"), _("Drift, by how often one looks")
-    with styled():
-        units, looks = (panel(title, language) for title in titles)
-        for name in NETWORKS:
-            style = {"color": COLOURS[name], "linestyle": LINES[name], "label": _(NAMES[name])}
-            sns.ecdfplot(np.array(networks[name]["drift"], float).ravel(), ax=units, **style)
-            looks.plot(every, medians[name], marker="o", markersize=4, **style)
-        units.set(xlabel=_("drift (interquartile ranges)"), ylabel=_("share of the units"))
-        looks.set(xlabel=_("steps between two looks"), ylabel=_("drift (interquartile ranges)"))
-        _logarithmic(looks, every)
-        legend(units, language, "lower right")
-        legend(looks, language, "lower left")
-    note = _(
-        "Left: the share of the units, of all seeds, whose drift is at most the value below. Right: the drift of the "
-        "median unit, mean over seeds, by the time between two looks."
-    )
-    panels = tuple(zip((units.figure, looks.figure), titles, strict=True))
-    return Drawing(panels, _drift_title(every, medians, language), note)
-
-
-def _logarithmic(axes: Axes, ticks: list) -> None:
-    """Both axes logarithmic, with plain numbers at `ticks` below and at 1, 2, 5, 10 … on the left."""
-    axes.set(xscale="log", yscale="log", xticks=ticks)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(short))
-        axis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-
-
-def _drift_title(every: list, medians: Mapping, language: str) -> str:
-    _ = words(language)
-    sentence = _(
-        "Seen every {often}, the median unit drifts by {plain_often} interquartile ranges without BN and "
-        "{bn_often} with it; seen every {seldom}, by {plain_seldom} and {bn_seldom}."
-    )
-    return sentence.format(
-        often=speech.steps(every[_OFTEN], language),
-        seldom=speech.steps(every[_SELDOM], language),
-        **{f"{name}_often": number(medians[name][_OFTEN]) for name in NETWORKS},
-        **{f"{name}_seldom": number(medians[name][_SELDOM]) for name in NETWORKS},
-    )
-
-
-def grid(record: dict, language: str) -> Drawing:
-    """Final test accuracy at every rate and every spread of the first weights, without and with BN."""
-    _, table = words(language), record["grid"]
-    shape = len(table["rates"]), len(table["weight_stds"])
-    accuracy = {name: 100 * np.array(table[name], float).mean(1).reshape(shape) for name in NETWORKS}
-    titles, panels = {"plain": _("Without BN"), "bn": _("With BN")}, []
-    with styled():
-        for name, title in titles.items():
-            axes = panel(title, language)
-            _heatmap(axes, accuracy[name], table)
-            axes.set(xlabel=_("std of the first weights"), ylabel=_("learning rate"))
-            panels.append((axes.figure, f"{title}: " + _("test accuracy")))
-    sentence = _("After {steps}, {bn} of the {all} settings pass {target} with BN and {plain} without.")
-    passed = {name: number(int((accuracy[name] >= 100 * TARGET).sum())) for name in NETWORKS}
-    steps, whole, target = speech.steps(table["steps"], language), number(math.prod(shape)), percent(TARGET, 0)
-    note = _("Test accuracy in percent, mean over {seeds}.").format(seeds=speech.seeds(len(table["seeds"]), language))
-    return Drawing(tuple(panels), sentence.format(steps=steps, all=whole, target=target, **passed), note)
-
-
-def _heatmap(axes: Axes, accuracy: np.ndarray, table: Mapping) -> None:
-    """Percentages (rates, weight_stds) as colours with the number in each, the smallest rate at the bottom."""
-    ticks = {"xticklabels": table["weight_stds"], "yticklabels": table["rates"]}
-    sns.heatmap(accuracy, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".1f", cbar=False, **ticks)
-    for text in axes.texts:  # seaborn's own white goes on to where it cannot be read
-        text.set_color("white" if float(text.get_text()) < _LIGHT else "black")
-    axes.grid(False)
-    axes.tick_params(length=0, labelrotation=0)
-    axes.invert_yaxis()
-
-
-def tuned(record: dict, language: str) -> Drawing:
-    """Accuracy at the same setting, and with each network at the best setting of its own grid."""
+    """How far the distribution of the median unit's input moves between two looks, over training, at both settings."""
     _, panels = words(language), []
+    values = {
+        (part, name): np.array(record[part][name]["drift_by_look"], float) for part in SETTINGS for name in NETWORKS
+    }
     with styled():
         for part, title in SETTINGS.items():
-            drawn = _accuracy(record[part], _(title), language)
-            panels.append((drawn, f"{_(title)}: {_accuracy_alt(record[part], language)}"))
-    sentence = _("Each at the best setting of its own grid, BN ends at {bn} and the plain network at {plain}.")
-    ends = {name: percent(np.mean([final(s) for s in record["tuned"][name]["test"]])) for name in NETWORKS}
-    note = _(
-        "The settings were chosen on validation images; the curves are of test images, mean over seeds with its 95% "
-        "interval."
+            axes = panel(_(title), language)
+            for name in NETWORKS:
+                ends = np.linspace(0, record[part][name]["steps"][-1], PAIRS + 1)[1:]
+                _band(axes, ends, values[part, name], name, _(NAMES[name]))
+            axes.set(yscale="log", ylabel=_("distance between two looks (standard deviations)"))
+            steps_axis(axes, record[part]["plain"]["steps"], _("training step"))
+            legend(axes, language, "upper right")
+            panels.append((axes.figure, f"{_(title)}: " + _("distance between two looks (standard deviations)")))
+    _same_limits([figure.axes[0] for figure, _alt in panels])
+    return Drawing(tuple(panels), _drift_title(record, language), _drift_note(record, language))
+
+
+def _drift_title(record: dict, language: str) -> str:
+    ratios = {part: stability(record, part)["drift_ratio"] for part in SETTINGS}
+    _ = words(language)
+    sentence = _(
+        "With BN the input of a unit moves {figure1} times as far between two looks as without it at the same "
+        "setting, and {tuned} times as far with each network at its own best."
     )
-    return Drawing(tuple(panels), sentence.format(**ends), note)
+    return sentence.format(**{part: number(ratio.value) for part, ratio in ratios.items()})
 
 
-def settings(record: dict, language: str) -> HTML:
-    """Each network at the same setting and at its own best: steps to 95% and final accuracy, with intervals."""
-    _, rows = words(language), []
-    for part, setting in SETTINGS.items():
-        for name in NETWORKS:
-            network = record[part][name]
-            at = _.listed([number(network["learning_rate"]), number(network["weight_std"])])
-            accuracy = statistics.mean([100 * final(seed) for seed in network["test"]])
-            cells = [at, seeds.mean_steps(steps_to_target(network), language), numbers.with_interval(accuracy, 2)]
-            rows.append([f"{_(NAMES[name])} ({_(setting)})", *cells])
-    head = [_("Network"), _("Learning rate, std of the weights")]
-    return html.table([*head, _("Steps to 95% (validation)"), _("Final test accuracy, %")], rows, record, language)
+def _drift_note(record: dict, language: str) -> str:
+    _ = words(language)
+    sentence = _(
+        "Wasserstein-1 distance of the distributions of a unit's input a tenth of the training apart, in pooled "
+        "standard deviations: the median of the 100 units, mean over seeds with its 95% interval. Left: {left} Right: "
+        "{right}"
+    )
+    return sentence.format(left=said(record["figure1"], language), right=said(record["tuned"], language))
+
+
+def _band(axes: Axes, x: np.ndarray, values: np.ndarray, name: str, label: str) -> None:
+    """Mean over seeds (seeds, points) with its 95% interval, marked at each point."""
+    mean, low, high = statistics.mean_curve(values)
+    axes.plot(x, mean, color=COLOURS[name], linestyle=LINES[name], marker="o", markersize=4, label=label)
+    axes.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
+
+
+def _same_limits(axes: list[Axes]) -> None:
+    """One vertical axis for panels that are compared."""
+    low, high = zip(*(one.get_ylim() for one in axes), strict=True)
+    for one in axes:
+        one.set_ylim(min(low), max(high))
+
+
+def moving_averages(record: dict, language: str) -> Drawing:
+    """Test accuracy by moving averages less that by the statistics of the population, over training, by momentum."""
+    _, network = words(language), record["figure1"]["bn"]
+    limit = next(line.limit for line in claims.ledger()["moving-averages"].rule)
+    gaps = [look_gaps(network, k) for k in range(len(network["momenta"]))]
+    title = _("Moving averages less population statistics")
+    with styled():
+        axes = panel(title, language)
+        axes.axhspan(-limit, limit, color=QUIET, alpha=0.15, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        styles = ({"linestyle": "-", "marker": "o"}, {"linestyle": (0, (4, 1.5)), "marker": "s"})
+        for momentum, gap, style in zip(network["momenta"], gaps, styles, strict=True):
+            mean, low, high = statistics.mean_curve(gap)
+            label = _("momentum {number}").format(number=number(momentum))
+            axes.plot(network["look_steps"], mean, color=COLOURS["bn"], markersize=4, label=label, **style)
+            axes.fill_between(network["look_steps"], low, high, color=COLOURS["bn"], alpha=0.15, linewidth=0)
+        axes.set(ylabel=_("percentage points"))
+        steps_axis(axes, network["steps"], _("training step"))
+        legend(axes, language, "best")
+    note = _(
+        "Test accuracy of the network with BN by moving averages less that by Algorithm 2's averages over one epoch, "
+        "mean over seeds with its 95% interval; shaded, the ±{limit} points of the rule. {setting}"
+    ).format(limit=number(limit), setting=said(record["figure1"], language))
+    return Drawing(((axes.figure, title),), _gap_title(network, gaps, language), note)
+
+
+def _gap_title(network: Mapping, gaps: list[np.ndarray], language: str) -> str:
+    """How far the means lie from 0 at most and at the end, by the first momentum."""
+    mean = gaps[0].mean(0)
+    at = int(abs(mean).argmax())
+    _ = words(language)
+    sentence = _(
+        "With momentum {momentum} moving averages are off by {most} percentage points at the most, after {steps}, and "
+        "by {end} at the end."
+    )
+    steps = speech.steps(network["look_steps"][at], language)
+    momentum = number(network["momenta"][0])
+    return sentence.format(momentum=momentum, most=numbers.signed(mean[at]), steps=steps, end=numbers.signed(mean[-1]))

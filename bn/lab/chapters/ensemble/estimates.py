@@ -47,15 +47,20 @@ def one_crop(_record: dict) -> dict[str, Estimate]:
 
 def margin(_record: dict) -> dict[str, Estimate]:
     """The ensemble's lead on the test server: in standard errors, and the correlation from which it is significant."""
-    a, b, lead = _server()
-    needed = (a + b - (lead / SIGNIFICANT) ** 2) / (2 * math.sqrt(a * b))
-    return {"z": statistics.extremes([standard_errors(0.0)]), "correlation": statistics.extremes([needed])}
+    independent, needed = standard_errors(0.0), needed_correlation()
+    return {"z": statistics.extremes([independent]), "correlation": statistics.extremes([needed])}
 
 
 def standard_errors(correlation: float) -> float:
     """The lead in standard errors where the mistakes of the two systems on an image have this correlation."""
     a, b, lead = _server()
     return lead / math.sqrt(a + b - 2 * correlation * math.sqrt(a * b))
+
+
+def needed_correlation() -> float:
+    """The correlation from which the lead is SIGNIFICANT."""
+    a, b, lead = _server()
+    return (a + b - (lead / SIGNIFICANT) ** 2) / (2 * math.sqrt(a * b))
 
 
 def _server() -> tuple[float, float, float]:

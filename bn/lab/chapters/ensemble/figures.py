@@ -10,7 +10,7 @@ from bn.lab.chapters.ensemble import estimates
 from bn.lab.judge import curves, statistics
 from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import NONE, left_to_right, number, percent
-from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, legend_below, panel, styled
+from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, legend_below, panel, styled
 from bn.lab.show.words import N_, words
 
 _VARIABLE = N_("variable")
@@ -30,7 +30,8 @@ _PANELS = (N_("(a) Top-1 error"), N_("(b) Top-5 error"))
 def result(record: dict, language: str) -> str:
     """What was found: by how much six networks err less than the best of them, and one less on many crops."""
     six, many = estimates.ensemble(record)["ensemble_gain"], estimates.multicrop(record)["crops_gain"]
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "The top-1 error of six networks together is {six} points below that of the best of them; that of one network "
         "on {crops} is {many} points below its error on one crop."
     )
@@ -65,6 +66,27 @@ def gain(record: dict, language: str) -> Drawing:
     note = _("Dots: the seeds, each with six networks of its own. Marks: their mean with its 95% interval.")
     said = (note, speech.rate(record, language), _lost_note(record, language))
     return Drawing(panels, _gain_title(record, language), " ".join(filter(None, said)))
+
+
+def margin(_record: dict, language: str) -> Drawing:
+    """The paper's lead on the test server in standard errors, by how far the mistakes of the two systems agree."""
+    _, correlation = words(language), np.linspace(0, 0.95, 96)
+    needed = estimates.needed_correlation()
+    title = _("The margin on the test server")
+    with styled():
+        axes = panel(title, language)
+        axes.plot(correlation, [estimates.standard_errors(share) for share in correlation], color=INK)
+        axes.axhline(estimates.SIGNIFICANT, color=QUIET, linestyle=LINES["plain"], label=_("significant at 5%"))
+        axes.plot([needed], [estimates.SIGNIFICANT], "o", color=INK, markersize=5)
+        axes.set(xlim=(0, 0.95), ylim=(0, None), xlabel=_("correlation of the mistakes"), ylabel=_("standard errors"))
+        legend(axes, language, "upper left")
+    said = _(
+        "From a correlation of {needed} on the margin of {lead} points is significant; independent mistakes give {z}."
+    )
+    lead = numbers.number(round(paper.SERVER["he"] - paper.SERVER["ours"], 2))
+    said = said.format(needed=number(needed), lead=lead, z=number(estimates.standard_errors(0.0)))
+    note = _("Computed from the two errors alone, of 100,000 images; how far the mistakes agree is not published.")
+    return Drawing(((axes.figure, f"{title}: {said}"),), said, note, trained=False)
 
 
 def members(record: dict, language: str) -> HTML:

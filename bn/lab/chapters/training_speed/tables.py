@@ -162,8 +162,8 @@ def _head(language: str) -> list[str]:
 
 def _called(network: str, language: str) -> Markup:
     """The name of a network, and whether it is a control."""
-    called = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
-    return Markup(words(language)("{network} (control)")).format(network=called) if network in CONTROLS else called
+    _, called = words(language), Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
+    return Markup(_("{network} (control)")).format(network=called) if network in CONTROLS else called
 
 
 def _label(network: dict, called: str, language: str) -> Markup:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bn.lab.chapters.activations import figures
+from bn.lab.chapters.activations import figures, tables, tolerance
 
 
 def luminance(colour) -> float:
@@ -20,7 +20,8 @@ def test_every_number_of_the_grid_can_be_read(language):
     """At 102 accuracies: contrast of 4.5 to the cell, where a network has an accuracy."""
     accuracies = [[k / 100, k / 100] for k in range(101)] + [[None, None]]
     table = {"rates": list(range(1, 18)), "weight_stds": list(range(1, 7)), "steps": 10, "seeds": [0, 1]}
-    drawing = figures.grid({"grid": table | {"plain": accuracies, "bn": accuracies}}, language)
+    network = {"test": accuracies, "area": accuracies}
+    drawing = tolerance.grid({"grid": table | {"plain": network, "bn": network}}, language)
     for panel, _ in drawing.panels:
         axes = panel.axes[0]
         cells = {tuple(path.get_extents().p0): colour for path, colour in _cells(axes)}
@@ -31,6 +32,8 @@ def test_every_number_of_the_grid_can_be_read(language):
             assert (light + 0.05) / (dark + 0.05) >= 4.5, text.get_text()
 
 
+DRAWN = (figures.figure1, figures.figure1_tuned, figures.all_units, figures.drift, figures.moving_averages)
+DRAWN += (tolerance.grid, tolerance.rates, tolerance.weights)
 PROVENANCE = {"version": "0", "commit": "0" * 10, "dirty": False, "code": "", "data_sha256": "", "devices": []}
 PROVENANCE |= {"versions": {}, "compiled": [], "seeds": [0], "runs": 1, "training_seconds": 0}
 PROVENANCE |= {"finished": "", "command": ""}
@@ -69,12 +72,65 @@ def test_the_title_of_figure_1_says_which_networks_get_there(title):
     drawing = figures.figure1({"figure1": {"plain": plain, "bn": bn}}, "en")
     assert bare(drawing.title) == title
     assert "unit 7 (plain) and unit 7 (BN)" in bare(drawing.note)
+    assert bare(drawing.note).endswith("Rate 0.5, first weights of standard deviation 0.01.")
+
+
+def test_a_caption_says_the_setting_of_each_network_where_they_differ():
+    plain, bn = network([LATE]), network([SOON]) | {"learning_rate": 5.0, "weight_std": 0.3}
+    note = bare(figures.figure1_tuned({"tuned": {"plain": plain, "bn": bn}}, "en").note)
+    assert note.endswith("Plain: rate 0.5, first weights of standard deviation 0.01; with BN: 5 and 0.3.")
+
+
+def test_the_title_of_the_drift_has_the_ratio_at_both_settings(smoke_records):
+    drifting = {"drift_by_look": [[0.5] * 10] * 2, "steps": [0, 100], "learning_rate": 1.0, "weight_std": 0.1}
+    drifting |= {f"drift_{name}": [1.0] * 2 for name in ("kolmogorov", "to_final", "later")}
+    plain, bn, half = ({"drift": [[k, k, k]] * 2} | drifting for k in (4.0, 1.0, 2.0))
+    record = {"figure1": {"plain": plain, "bn": bn}, "tuned": {"plain": plain, "bn": half}}
+    title = bare(figures.drift(record, "en").title)
+    assert "moves 0.25 times as far between two looks" in title and "and 0.5 times as far with each" in title
+
+
+def test_the_title_of_the_moving_averages_has_the_largest_gap_of_the_first_momentum():
+    network = {"look_steps": [20, 50, 100], "steps": [0, 100], "momenta": [0.1, 0.01], "population": [[0.9] * 3] * 2}
+    network |= {"moving": [[[0.9, 0.88, 0.901], [0.1, 0.1, 0.1]]] * 2, "learning_rate": 0.5, "weight_std": 0.01}
+    record = {"figure1": {"plain": network, "bn": network}}
+    assert bare(figures.moving_averages(record, "en").title) == (
+        "With momentum 0.1 moving averages are off by −2.00 percentage points at the most, after 50 steps, "
+        "and by +0.10 at the end."
+    )
+
+
+def test_the_titles_of_tolerance_are_its_estimates():
+    table = {
+        "seeds": [7, 8],
+        "steps": 100,
+        "weight_std": 0.1,
+        "rates": [0.5, 1.0, 2.0],
+        "weight_stds": [0.1, 1.0, 10.0],
+    }
+    table |= {"own_rates": {"plain": 1.0, "bn": 2.0}}
+    table |= {
+        "plain": {"test": [[0.96, 0.96], [0.5, 0.5], [0.1, 0.1]]},
+        "bn": {"test": [[0.97, 0.97]] * 2 + [[0.95] * 2]},
+    }
+    rates, weights = (
+        getattr(tolerance, name)({"ladder": table, "spread": table}, "en") for name in ("rates", "weights")
+    )
+    assert bare(rates.title) == "The largest rate that still passes 95% is 2 with BN and 0.5 without."
+    assert "varies by 2 percentage points with BN and by 86 without" in bare(weights.title)
+    assert "plain at rate 1 and BN at rate 2" in bare(weights.note) and "2 seeds" in bare(weights.note)
+
+
+def test_the_table_of_optimizers_has_a_row_for_each_network(smoke_records):
+    shown = bare(tables.optimizers(smoke_records["activations"], "en").data)
+    rows = re.findall("<tr><td>(.*?)</td>", shown)
+    assert len(rows) == 8 and rows[:2] == ["SGD, plain", "SGD, with BN"]
 
 
 def test_the_table_of_settings_says_who_never_gets_there():
     networks = {"plain": network([LATE, NEVER]), "bn": network([SOON, LATE])}
     record = {"figure1": networks, "tuned": networks, "provenance": PROVENANCE, "dataset": "digits"}
-    rows = re.findall("<tr><td>.*?</tr>", figures.settings(record, "en").data)
+    rows = re.findall("<tr><td>.*?</tr>", tables.settings(record, "en").data)
     cells = [re.findall("<td>(.*?)</td>", bare(row)) for row in rows]
     assert [row[0] for row in cells] == [
         f"{name} ({setting})"
@@ -88,7 +144,7 @@ def test_the_table_of_settings_says_who_never_gets_there():
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_every_figure_speaks_both_languages(smoke_records, language):
     record = smoke_records["activations"]
-    for draw in (figures.figure1, figures.all_units, figures.drift, figures.grid, figures.tuned):
+    for draw in DRAWN:
         drawing = draw(record, language)
         shown = [drawing.title, drawing.note, *(alt for _, alt in drawing.panels)]
         assert drawing.trained and all(shown) and not re.search("[{}]", " ".join(shown))
