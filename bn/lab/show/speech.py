@@ -80,9 +80,11 @@ def size(record: dict, language: str) -> str:
 def whose(record: dict, language: str) -> str:
     """Whether a record is the one by which the claims are judged, or that of a reader's own run."""
     _, committed = words(language), records.deciding(record["experiment"])
-    if committed is not None and committed["sha256"] == record["sha256"]:
+    if committed is None:
+        return _("From your own run, since no run that decides is part of this book yet.")
+    if committed["sha256"] == record["sha256"]:
         return _("From the run that decides.")
-    return _("From your own run, since no run that decides is part of this book yet.")
+    return _("From your own run.")
 
 
 def rate(record: dict, language: str) -> str:

@@ -47,6 +47,22 @@ def test_cells_titles_and_notes_are_escaped_and_markup_is_not(language):
     assert "<img" not in html.text(SCRIPT, language, small=SCRIPT).data
 
 
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_a_result_is_escaped_and_says_how_large_its_run_is(language):
+    record = records.deciding("algorithm")
+    shown = html.result(SCRIPT, record, language)
+    assert "<img" not in shown.data and soup(shown).strong.get_text() == SCRIPT
+    assert speech.size(record, language) in soup(shown).small.get_text()
+
+
+def test_a_result_says_of_which_run_it_is(monkeypatch):
+    record = records.deciding("algorithm")
+    assert speech.whose(record, "en") == "From the run that decides."
+    assert speech.whose(record | {"sha256": "another"}, "en") == "From your own run."
+    monkeypatch.setattr(records, "deciding", lambda experiment: None)
+    assert speech.whose(record, "en").startswith("From your own run, since no run that decides")
+
+
 def test_a_block_has_its_language_and_direction():
     for language, direction in (("en", "ltr"), ("ar", "rtl")):
         block = soup(html.text("x", language)).div

@@ -126,7 +126,7 @@ def test_everything_is_drawn_in_its_language_and_nothing_is_said_to_be_nan(recor
     assert html.count("<svg") == 6
     assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
     names = {"Inception", "BN", "Baseline", "x5", "x30", "Sigmoid", "scikit", "learn", "CPU", "float32"}
-    names |= {"CUDA", "graph", "torch"}
+    names |= {"CUDA", "graph", "torch", "Clopper", "Pearson"}
     if language == "ar":
         assert set(re.findall(r"[A-Za-z]\w+", shown(html))) <= names
     else:
@@ -310,6 +310,7 @@ def test_a_given_rate_is_said_to_be_given(record, language):
     drawing = figures.sweep(record, language)
     assert len(drawing.panels) == 1 and "0.02" in drawing.title
     assert "there was no sweep" in drawing.title or language == "ar"
+    assert "The learning rate of Inception was given: 0.02." in plain(figures.figure2(record, "en").note)
 
 
 def test_each_at_its_own_best_is_compared_with_inception(record):
@@ -348,5 +349,5 @@ def test_a_single_seed_has_no_interval(record):
             for key in ("seeds", "validation", "final_test", "diverged", "infinite"):
                 found[key] = found[key][:1]
     row = cells(tables.figure3(record, "en").data)["BN-x5 rate 0.05, 1 seed"]
-    assert row[3] == "3.50 20 steps, 1/1 of the seeds"  # 70 / 20
+    assert row[3] == "3.50 20 steps, 1/1"  # 70 / 20
     assert len(figures.figure2(record, "en").panels) == 2
