@@ -203,3 +203,10 @@ def test_every_digit_and_sign_that_programs_say_in_arabic_is_isolated(page):
 
 def test_the_search_for_loose_numbers_finds_them():
     assert loose("القيمة <bdi>3</bdi> ثم 4 و٥ وε بدقة float64 و{n}") == ["4", "٥", "ε"]
+
+
+def test_every_sentence_of_the_programs_stands_where_the_catalogues_find_it():
+    """In `_("…")`: what `words(language)("…")` says never reaches a translator."""
+    hidden = re.compile(r'words\(\w+\)\(\s*[f"\']')
+    files = (ROOT / "bn").rglob("*.py")
+    assert [file.name for file in files if hidden.search(file.read_text("utf-8"))] == []

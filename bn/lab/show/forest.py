@@ -86,8 +86,9 @@ def _figure(judged: Sequence[Verdict], language: str, size: str = "") -> HTML:
     measured = [verdict for verdict in judged if verdict.claim.kind == "measured" and verdict.verdict != "notrun"]
     blocks = [(verdict, _rows(verdict, language)) for verdict in measured if any(map(positions, verdict.conditions))]
     if not blocks:
-        return html.text(words(language)("No claim that was measured here has an interval yet."), language)
-    title = _title([verdict for verdict, _ in blocks], language)
+        _ = words(language)
+        return html.text(_("No claim that was measured here has an interval yet."), language)
+    title = _title([verdict for verdict, rows in blocks], language)
     return html.render("forest", language, title=title, blocks=blocks, size=size)
 
 

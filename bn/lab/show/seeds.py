@@ -22,8 +22,12 @@ def never(hits: ArrayLike, language: str) -> str:
 
 
 def mean(values: ArrayLike, language: str, digits: int, unit: str = "") -> str:
-    """Mean over the seeds (n,) with its interval, or in how many a network diverged, whose value is NaN."""
-    return diverged(np.isnan(values), language) or numbers.with_interval(statistics.mean(values), digits, unit=unit)
+    """Mean over the seeds (n,) in percent with its interval, or in how many a network diverged, whose value is NaN.
+
+    Of few seeds the interval may reach beyond what is possible, and is cut there.
+    """
+    found = statistics.mean(values, bounds=(0, 100))
+    return diverged(np.isnan(values), language) or numbers.with_interval(found, digits, unit=unit)
 
 
 def mean_steps(steps: ArrayLike, language: str) -> str:

@@ -64,6 +64,7 @@ def gaps(record: dict, language: str) -> Drawing:
     _ = words(language)
     with styled():
         panels = tuple(_gaps(record, part, language) for part in PARTS)
+    _same_width([figure.axes[0] for figure, _alt in panels])
     counts = {"all": number(len(CHANGES))}
     for part in PARTS:
         clear = [e for e in (more_overfitting(record, part, change) for change in CHANGES) if _clear(e)]
@@ -202,6 +203,13 @@ def _gaps(record: dict, part: str, language: str) -> tuple[Figure, str]:
     axes.set_xlabel(_("points of accuracy, training less test"))
     legend_below(axes, language)
     return axes.figure, f"{title}: {_.listed(alts, ';')}"
+
+
+def _same_width(axes: list[Axes]) -> None:
+    """The same points of accuracy in each panel."""
+    ends = [axis.get_xlim() for axis in axes]
+    for axis in axes:
+        axis.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
 def _clear(estimate: Estimate) -> bool:

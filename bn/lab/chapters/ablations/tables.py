@@ -67,7 +67,8 @@ def shuffling(record: dict, language: str) -> HTML:
 
 def _given(record: dict, part: str, change: str, language: str) -> list[Markup]:
     """What a change gives in accuracy, and in steps; in small print of whom, without the change and with it."""
-    arrow, (after, before) = words(language)("{before} → {after}"), estimates.compared(record, part, change)
+    _, (after, before) = words(language), estimates.compared(record, part, change)
+    arrow = _("{before} → {after}")
     gain, fewer = statistics.mean(estimates.gains(record, part, change)), curves.times_fewer(record, before, after)
     level = curves.target(record)
     there = [np.isfinite(curves.steps_reaching(network, level)) for network in (before, after)]

@@ -152,7 +152,8 @@ def drift(record: dict, language: str) -> Drawing:
 
 def _drift_title(record: dict, language: str) -> str:
     ratios = {part: stability(record, part)["drift_ratio"] for part in SETTINGS}
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "With BN the input of a unit moves {figure1} times as far between two looks as without it at the same "
         "setting, and {tuned} times as far with each network at its own best."
     )
@@ -213,7 +214,8 @@ def _gap_title(network: Mapping, gaps: list[np.ndarray], language: str) -> str:
     """How far the means lie from 0 at most and at the end, by the first momentum."""
     mean = gaps[0].mean(0)
     at = int(abs(mean).argmax())
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "With momentum {momentum} moving averages are off by {most} percentage points at the most, after {steps}, and "
         "by {end} at the end."
     )

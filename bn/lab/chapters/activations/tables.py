@@ -74,7 +74,7 @@ def optimizers(record: dict, language: str) -> HTML:
                 for key in ("test", "area")
             )
             gained = numbers.signed(gain.value) + numbers.interval(gain, 2) if name == "bn" else ""
-            label = f"{_(OPTIMIZERS[optimizer])}, {_(NAMES[name])}"
+            label = _.listed([_(OPTIMIZERS[optimizer]), _(NAMES[name])])
             rows.append([label, number(networks[name]["rate"]), accuracy, area, gained])
     head = [_("Optimizer"), _("Learning rate"), _("Final test accuracy, %"), _("Area under the validation curve, %")]
     note = _(

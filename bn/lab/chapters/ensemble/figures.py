@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bn.lab import paper
 from bn.lab.chapters.ensemble import estimates
-from bn.lab.judge import curves
+from bn.lab.judge import curves, statistics
 from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import NONE, left_to_right, number, percent
 from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, legend_below, panel, styled
@@ -25,6 +25,18 @@ _PRINTED = (
     (N_("BN-Inception, ensemble"), (224, 144, 6), paper.FIGURE_4["ensemble"]),
 )
 _PANELS = (N_("(a) Top-1 error"), N_("(b) Top-5 error"))
+
+
+def result(record: dict, language: str) -> str:
+    """What was found: by how much six networks err less than the best of them, and one less on many crops."""
+    six, many = estimates.ensemble(record)["ensemble_gain"], estimates.multicrop(record)["crops_gain"]
+    _ = words(language)
+    sentence = _(
+        "The top-1 error of six networks together is {six} points below that of the best of them; that of one network "
+        "on {crops} is {many} points below its error on one crop."
+    )
+    crops = _crops(record["crops"][-1], language)
+    return sentence.format(six=numbers.with_interval(six, 2), many=numbers.with_interval(many, 2), crops=crops)
 
 
 def figure4(record: dict, language: str) -> HTML:
@@ -51,8 +63,9 @@ def gain(record: dict, language: str) -> Drawing:
     _ = words(language)
     with styled():
         panels = tuple(_errors(record, kind, language) for kind in range(len(_PANELS)))
-    note = _("Dots: the seeds, each with six networks of its own. Marks: their mean.")
-    return Drawing(panels, _gain_title(record, language), f"{note} {_lost_note(record, language)}".strip())
+    note = _("Dots: the seeds, each with six networks of its own. Marks: their mean with its 95% interval.")
+    said = (note, speech.rate(record, language), _lost_note(record, language))
+    return Drawing(panels, _gain_title(record, language), " ".join(filter(None, said)))
 
 
 def margin(_record: dict, language: str) -> Drawing:
@@ -184,10 +197,12 @@ def _errors(record: dict, kind: int, language: str) -> tuple[Figure, str]:
 
 
 def _points(axes: Axes, values: np.ndarray, shift: float, colour: str, label: str) -> None:
-    """The seeds of each network and their mean, those that did not diverge."""
+    """The seeds of each network and their mean with its interval; no mean where one diverged."""
     heights = np.arange(len(values)) + shift
     for height, of_seeds in zip(heights, values, strict=True):
         axes.plot(of_seeds, np.full(len(of_seeds), height), ".", color=colour, markersize=4, alpha=0.6)
+        mean = statistics.mean(of_seeds, bounds=(0, 100))
+        axes.hlines(height, mean.low, mean.high, color=colour, linewidth=1.6)
     axes.plot(values.mean(1), heights, "o", color=colour, markersize=6, label=label)
 
 

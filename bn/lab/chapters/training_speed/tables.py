@@ -1,5 +1,7 @@
 """The tables of notebook 08: Figure 3 of the paper, what diverges, equal schedules, best rates, and the speed."""
 
+import math
+
 import numpy as np
 from IPython.display import HTML
 from markupsafe import Markup
@@ -160,8 +162,8 @@ def _head(language: str) -> list[str]:
 
 def _called(network: str, language: str) -> Markup:
     """The name of a network, and whether it is a control."""
-    called = Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
-    return Markup(words(language)("{network} (control)")).format(network=called) if network in CONTROLS else called
+    _, called = words(language), Markup('<span class="bn-name">{}</span>').format(views.name(network, language))
+    return Markup(_("{network} (control)")).format(network=called) if network in CONTROLS else called
 
 
 def _label(network: dict, called: str, language: str) -> Markup:
@@ -178,7 +180,7 @@ def _measures(view: dict, name: str, called: str, language: str) -> list[str]:
     return [
         _label(network, called, language),
         *(_level(view, name, share, language) for share in _LEVELS),
-        seeds.diverged([not share for share in best], language) or _percent(best),
+        seeds.mean([100 * share or math.nan for share in best], language, 1),
         _final(network, language),
     ]
 
@@ -193,18 +195,13 @@ def _level(view: dict, name: str, share: float, language: str) -> str:
     if name != "inception":
         factor = numbers.with_interval(curves.speed_up(views.beside(view, name), name, share), 2)
     taken = [speech.steps(round(np.mean(steps)), language)] if there.all() else []
-    taken.append(_("{seeds} of the seeds").format(seeds=numbers.ratio(there.sum(), there.size)))
+    taken.append(numbers.ratio(there.sum(), there.size))
     return Markup("{}<br><small>{}</small>").format(factor, _.listed(taken))
 
 
 def _final(network: dict, language: str) -> str:
     """Final test accuracy in percent, or in how many seeds the network diverged."""
-    return seeds.diverged(curves.diverged(network), language) or _percent(curves.finals(network))
-
-
-def _percent(shares: list[float]) -> str:
-    """Mean and interval, which of few seeds may reach beyond what is possible and is cut there."""
-    return numbers.with_interval(statistics.mean(100 * np.array(shares), bounds=(0, 100)), 1)
+    return seeds.mean([100 * share for share in curves.finals(network)], language, 1)
 
 
 def _at_chance(network: dict) -> list[bool]:
@@ -254,7 +251,7 @@ def _note(view: dict, language: str) -> str:
     return _(
         "Times fewer: Inception's steps over the network's, to so many percent of Inception's best validation accuracy "
         "({target}), at the seeds that both have; a seed that never gets there counts its whole training. Geometric "
-        "mean with its 95% interval; below it the mean steps, and in how many of the seeds the network gets there. "
+        "mean with its 95% interval; below it the mean steps, and how many of the seeds get there. "
         "Accuracies: mean over seeds with its 95% interval."
     ).format(target=views.target(view))
 

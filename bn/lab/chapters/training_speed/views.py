@@ -140,8 +140,8 @@ def pace(view: dict, network: str, language: str) -> str:
 
 def papers_factor(network: str, language: str) -> str:
     """How many times fewer steps than Inception's, from the steps that the paper prints."""
-    fewer = paper.FIGURE_3["inception"][0] / paper.FIGURE_3[network][0]
-    return number(f"{fewer:.2f}" if network != "inception" else 1) if fewer else words(language)("never")
+    _, fewer = words(language), paper.FIGURE_3["inception"][0] / paper.FIGURE_3[network][0]
+    return number(f"{fewer:.2f}" if network != "inception" else 1) if fewer else _("never")
 
 
 def own_best(view: dict, language: str) -> str:
