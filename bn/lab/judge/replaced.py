@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from bn.lab import paths
+from bn.lab import paths, registry
 from bn.lab.judge import verdicts
 from bn.lab.judge.statistics import Estimate
 from bn.lab.judge.verdicts import Condition, Verdict
@@ -55,8 +55,10 @@ def of(claim: Claim) -> list[Earlier]:
 
 
 def same_rule(entry: dict, claim: Claim) -> bool:
-    """Whether a kept verdict is by the rule and the estimator of today, and of a claim of the same kind."""
-    return (entry["digest"], entry["kind"]) == (claim.digest, claim.kind)
+    """Whether a kept verdict is by the rule of today, and its estimator if it has one, of a claim of the same kind."""
+    estimated = claim.id in registry.experiment(claim.experiment).estimates  # and not measured in the record itself
+    then = entry["digest"] if estimated else entry["digest"].partition("-")[0]
+    return entry["kind"] == claim.kind and not claim.changed_since(then)
 
 
 def _verdict(entry: dict, claim: Claim) -> Verdict:
@@ -84,13 +86,18 @@ def keep(ids: list[str]) -> list[str]:
     if unknown := sorted(set(ids) - set(ledger)):
         raise claims.ClaimsError(f"no claim of the paper is called {', '.join(unknown)}")
     for name in ids or ledger:
-        entry, last = _entry(ledger[name]), (kept.get(name) or [{}])[-1]
-        if any(entry[key] != last.get(key) for key in ("digest", "kind", "verdict", "record")):
+        entry = _entry(ledger[name])
+        if not any(_same(entry, last, ledger[name]) for last in kept.get(name, [])[-1:]):
             kept.setdefault(name, []).append(entry | {"judged_at": source["commit"], "date": provenance.now()})
             added.append(name)
     text = json.dumps(kept, ensure_ascii=False, indent=1)
     files.write_atomically(paths.RECORDS / FILE, f"{text}\n".encode())
     return added
+
+
+def _same(entry: dict, last: dict, claim: Claim) -> bool:
+    """Whether the last one that was kept says the same by the same rule, of the same record."""
+    return same_rule(last, claim) and all(entry[name] == last[name] for name in ("verdict", "record"))
 
 
 def _entry(claim: Claim) -> dict:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from bn.lab.chapters.activations.distributions import PAIRS
 from bn.lab.chapters.activations.estimates import TARGET, final, look_gaps, stability, steps_to_target
@@ -12,7 +13,7 @@ from bn.lab.chapters.activations.record import NETWORKS
 from bn.lab.judge import statistics
 from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number, percent
-from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, steps_axis, styled
+from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, short, steps_axis, styled
 from bn.lab.show.words import N_, words
 from bn.lab.store import claims
 
@@ -71,7 +72,9 @@ def said(networks: Mapping, language: str) -> str:
     rates, stds = ([number(networks[name][key]) for name in NETWORKS] for key in ("learning_rate", "weight_std"))
     if rates[0] == rates[1] and stds[0] == stds[1]:
         return _("Rate {rate}, first weights of standard deviation {std}.").format(rate=rates[0], std=stds[0])
-    sentence = _("Plain: rate {rate}, first weights of standard deviation {std}; with BN: {bn_rate} and {bn_std}.")
+    sentence = _(
+        "Rate {rate} and first weights of standard deviation {std} without BN, {bn_rate} and {bn_std} with BN."
+    )
     return sentence.format(rate=rates[0], std=stds[0], bn_rate=rates[1], bn_std=stds[1])
 
 
@@ -142,10 +145,10 @@ def drift(record: dict, language: str) -> Drawing:
             for name in NETWORKS:
                 ends = np.linspace(0, record[part][name]["steps"][-1], PAIRS + 1)[1:]
                 _band(axes, ends, values[part, name], name, _(NAMES[name]))
-            axes.set(yscale="log", ylabel=_("distance between two looks (standard deviations)"))
+            axes.set(yscale="log", ylabel=_("distance (standard deviations)"))
             steps_axis(axes, record[part]["plain"]["steps"], _("training step"))
             legend(axes, language, "upper right")
-            panels.append((axes.figure, f"{_(title)}: " + _("distance between two looks (standard deviations)")))
+            panels.append((axes.figure, f"{_(title)}: " + _("distance (standard deviations)")))
     _same_limits([figure.axes[0] for figure, _alt in panels])
     return Drawing(tuple(panels), _drift_title(record, language), _drift_note(record, language))
 
@@ -164,15 +167,16 @@ def _drift_note(record: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
         "Wasserstein-1 distance of the distributions of a unit's input a tenth of the training apart, in pooled "
-        "standard deviations: the median of the 100 units, mean over seeds with its 95% interval. Left: {left} Right: "
-        "{right}"
+        "standard deviations: the median of the 100 units, geometric mean over seeds with its 95% interval. The same "
+        "setting: {same} Each at its own best: {best}"
     )
-    return sentence.format(left=said(record["figure1"], language), right=said(record["tuned"], language))
+    return sentence.format(same=said(record["figure1"], language), best=said(record["tuned"], language))
 
 
 def _band(axes: Axes, x: np.ndarray, values: np.ndarray, name: str, label: str) -> None:
-    """Mean over seeds (seeds, points) with its 95% interval, marked at each point."""
-    mean, low, high = statistics.mean_curve(values)
+    """Geometric mean over seeds (seeds, points) with its 95% interval, marked at each point."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, low, high = np.exp(statistics.mean_curve(np.log(values)))
     axes.plot(x, mean, color=COLOURS[name], linestyle=LINES[name], marker="o", markersize=4, label=label)
     axes.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
 
@@ -200,6 +204,8 @@ def moving_averages(record: dict, language: str) -> Drawing:
             label = _("momentum {number}").format(number=number(momentum))
             axes.plot(network["look_steps"], mean, color=COLOURS["bn"], markersize=4, label=label, **style)
             axes.fill_between(network["look_steps"], low, high, color=COLOURS["bn"], alpha=0.15, linewidth=0)
+        axes.set_yscale("symlog", linthresh=1)  # straight up to a point: early gaps are of another size
+        axes.yaxis.set_major_formatter(FuncFormatter(short))
         axes.set(ylabel=_("percentage points"))
         steps_axis(axes, network["steps"], _("training step"))
         legend(axes, language, "best")

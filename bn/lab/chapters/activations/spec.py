@@ -56,9 +56,9 @@ SMOKE = Lists(
 SHORT = Lists(
     rates=(0.15, 0.5, 1.5, 5.0),
     weight_stds=(0.01, 0.1, 0.3),
-    ladder=tuple(0.5 * 4**k for k in range(6)),
+    ladder=tuple(0.5 * 4**k for k in range(5)),
     spread=(1e-3, 1e-2, 1e-1, 1.0, 10.0),
-    optimizers={"sgd": (0.5, 1.5), "momentum": (0.05, 0.15), "adagrad": (0.01, 0.03), "adam": (0.001, 0.003)},
+    optimizers={"sgd": (1.5,), "momentum": (0.15,), "adagrad": (0.03,), "adam": (0.003,)},
 )
 FULL = Lists(
     rates=(0.05, 0.15, 0.5, 1.5, 5.0, 15.0),
@@ -87,7 +87,7 @@ class Activations(DigitSpec):
     sizes: ClassVar[dict] = {
         ("smoke", "digits"): Size(60, 2, 20, GRID_SEEDS[:1]),
         ("smoke", "mnist"): Size(60, 2, 20, GRID_SEEDS[:1]),
-        ("cpu", "digits"): Size(3_000, 3, 600, GRID_SEEDS[:2]),
+        ("cpu", "digits"): Size(3_000, 3, 600, GRID_SEEDS[:1]),
         ("cpu", "mnist"): Size(10_000, 3, 2_000, GRID_SEEDS[:1]),
         ("gpu", "digits"): Size(10_000, 10, 5_000, GRID_SEEDS),
         ("gpu", "mnist"): Size(paper.MNIST_STEPS, 10, 10_000, GRID_SEEDS),

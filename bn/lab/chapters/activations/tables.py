@@ -1,16 +1,8 @@
-"""What was found in a sentence, and the tables: the same setting and each network's own best, and the optimizers."""
+"""The tables of section 4.1: the same setting and each network's own best, and the optimizers."""
 
 from IPython.display import HTML
 
-from bn.lab.chapters.activations.estimates import (
-    ahead,
-    final,
-    first_weights,
-    highest_rate,
-    points,
-    speed,
-    steps_to_target,
-)
+from bn.lab.chapters.activations.estimates import final, points, steps_to_target
 from bn.lab.chapters.activations.figures import NAMES, SETTINGS
 from bn.lab.chapters.activations.record import NETWORKS
 from bn.lab.judge import statistics
@@ -24,29 +16,6 @@ OPTIMIZERS = {
     "adagrad": N_("Adagrad"),
     "adam": N_("Adam"),
 }
-
-
-def finding(record: dict, language: str) -> str:
-    """The result of the chapter in words: the steps at both settings, and what BN gives at all others."""
-    _ = words(language)
-    ratios = {part: speed(record, part)["steps_ratio"] for part in SETTINGS}
-    steps = {part: numbers.with_interval(ratio, 0, scale=100, unit="%") for part, ratio in ratios.items()}
-    rates, spans = highest_rate(record), first_weights(record)
-    sentence = _(
-        "At the same rate and the same first weights BN needs {figure1} of the plain network's steps to 95%; with "
-        "each network at its own best setting it needs {tuned}. It learns faster at {ahead} of all settings that were "
-        "tried, bears rates up to {bn_rate} where the plain network bears {plain_rate}, and over first weights of very "
-        "different sizes its accuracy varies by {bn_span} percentage points where that of the plain network varies by "
-        "{plain_span}."
-    )
-    found = {
-        "ahead": numbers.percent(ahead(record)["cells_ahead"].value, 0),
-        "bn_rate": number(rates["highest_bn"].value),
-        "plain_rate": number(rates["highest_plain"].value),
-        "bn_span": number(spans["range_bn"].value),
-        "plain_span": number(spans["range_plain"].value),
-    }
-    return sentence.format(**steps, **found)
 
 
 def settings(record: dict, language: str) -> HTML:

@@ -78,7 +78,7 @@ def test_the_title_of_figure_1_says_which_networks_get_there(title):
 def test_a_caption_says_the_setting_of_each_network_where_they_differ():
     plain, bn = network([LATE]), network([SOON]) | {"learning_rate": 5.0, "weight_std": 0.3}
     note = bare(figures.figure1_tuned({"tuned": {"plain": plain, "bn": bn}}, "en").note)
-    assert note.endswith("Plain: rate 0.5, first weights of standard deviation 0.01; with BN: 5 and 0.3.")
+    assert note.endswith("Rate 0.5 and first weights of standard deviation 0.01 without BN, 5 and 0.3 with BN.")
 
 
 def test_the_title_of_the_drift_has_the_ratio_at_both_settings(smoke_records):
