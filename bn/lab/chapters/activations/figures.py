@@ -193,7 +193,7 @@ def moving_averages(record: dict, language: str) -> Drawing:
     _, network = words(language), record["figure1"]["bn"]
     limit = next(line.limit for line in claims.ledger()["moving-averages"].rule)
     gaps = [look_gaps(network, k) for k in range(len(network["momenta"]))]
-    title = _("Moving averages less population statistics")
+    title = _("Gap of the moving averages")
     with styled():
         axes = panel(title, language)
         axes.axhspan(-limit, limit, color=QUIET, alpha=0.15, linewidth=0)
