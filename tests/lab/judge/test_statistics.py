@@ -143,11 +143,12 @@ class TestRatio:
         assert _is_bare(found, len(a))
 
     def test_covers_95_percent_of_five_seeds_where_the_bootstrap_does_not(self):
-        rng, found = np.random.default_rng(2), {}
-        for estimator, times in ((statistics.ratio, 2_000), (statistics.ratio_bootstrap, 500)):
-            ends = np.array([_ends(estimator(*_pairs(rng))) for _ in range(times)])
-            found[estimator] = _covered(*ends.T, 2)
-        assert found[statistics.ratio_bootstrap] < 0.90 < 0.935 < found[statistics.ratio] < 0.965
+        rng = np.random.default_rng(2)
+        found = [_ends(statistics.ratio(*_pairs(rng))) for _ in range(2_000)]
+        resamples = {"paired": True, "method": "percentile", "n_resamples": 999, "rng": 0}
+        means = lambda a, b, axis=-1: a.mean(axis) / b.mean(axis)  # noqa: E731
+        plain = [stats.bootstrap(_pairs(rng), means, **resamples).confidence_interval for _ in range(500)]
+        assert _covered(*np.array(plain).T, 2) < 0.90 < 0.935 < _covered(*np.array(found).T, 2) < 0.965
 
 
 def _after_target(rng, n, spread=0.2):
@@ -230,29 +231,9 @@ class TestPValue:
         assert statistics.p_value(statistics.mean([0.5, 0.5]), 0.4) == 0
 
 
-class TestRatioBootstrap:
-    @given(SEEDS, st.integers(0, 10**6))
-    def test_is_the_percentiles_of_the_resampled_ratios(self, n, seed):
-        a, b = _pairs(np.random.default_rng(seed), n)
-        rows = np.random.default_rng(0).integers(n, size=(9_999, n))
-        found, ratios = statistics.ratio_bootstrap(a, b), a[rows].mean(1) / b[rows].mean(1)
-        expected = [a.sum() / b.sum(), *np.quantile(ratios, [0.025, 0.975])]
-        np.testing.assert_allclose([found.value, *_ends(found)], expected, rtol=1e-12)
-        assert (found.n, found.interval) == (n, "bootstrap")
-
-    @pytest.mark.parametrize(
-        ("a", "b", "value"), [([6], [2], 3), ([1, 3], [2, INF], 0), ([1, INF], [2, 2], INF), ([1, NAN], [2, 2], NAN)]
-    )
-    def test_of_one_seed_or_of_what_is_not_finite_has_no_interval(self, a, b, value):
-        found = statistics.ratio_bootstrap(a, b)
-        np.testing.assert_equal(found.value, value)
-        assert _is_bare(found, len(a))
-
-
-@pytest.mark.parametrize("estimator", [statistics.ratio, statistics.ratio_bootstrap])
-def test_a_seed_without_its_pair_is_an_error(estimator):
+def test_a_seed_without_its_pair_is_an_error():
     with pytest.raises(ValueError, match="not 3 and 1"):
-        estimator([1, 2, 3], [1])
+        statistics.ratio([1, 2, 3], [1])
 
 
 class TestSignFlip:
@@ -307,10 +288,6 @@ class TestShare:
     def test_of_no_seed_is_an_error(self):
         with pytest.raises(ValueError, match="not less than 1"):
             statistics.share([])
-
-    def test_the_plain_one_has_no_interval(self):
-        found = statistics.plain_share(hit for hit in [True, False, False, True])
-        assert found.value == 0.5 and _is_bare(found, 4)
 
 
 class TestExtremes:
