@@ -2,7 +2,7 @@
 
 from bn.lab.chapters.activations import estimates
 from bn.lab.judge.statistics import Estimate
-from bn.lab.show import numbers
+from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number, percent
 from bn.lab.show.words import words
 
@@ -38,10 +38,12 @@ def _at_its_best(record: dict, language: str) -> str:
         )
     else:
         sentence = _(
-            "With each network at its own best setting, nothing is left of that: BN needs {share} of the steps; its "
-            "final accuracy differs by {gain} percentage points."
+            "With each network at its own best setting, nothing is left of that as far as looks every {every} can "
+            "tell: BN needs {share} of the steps, and its final accuracy differs by {gain} percentage points."
         )
-    return sentence.format(share=_percent(ratio), gain=numbers.signed(gain.value) + numbers.interval(gain, 2))
+    steps = record["tuned"]["bn"]["steps"]
+    gained = numbers.signed(gain.value) + numbers.interval(gain, 2)
+    return sentence.format(share=_percent(ratio), gain=gained, every=speech.steps(steps[1] - steps[0], language))
 
 
 def _tolerance(record: dict, language: str) -> str:
