@@ -3,7 +3,6 @@
     <!-- findings en -->                   what was found, in one language, as on the first page of the book
     <!-- claims -->                        the table of claims with their verdicts
     <!-- caption activations figure1 -->   what a figure shows, in a line; the picture itself is drawn, too
-    <!-- title activations tuned -->       the title of a figure
 
 Each mark ends with `<!-- /claims -->` and so on. `python -m bn.lab.show.readme` draws and writes all of it again; a
 test sees to it that README is never behind.
@@ -27,7 +26,7 @@ _OF_A_KIND = {  # what shares a line
     "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
     "as stated": "What the authors say of their own network",
 }
-MARK = re.compile(r"<!-- (?P<kind>caption|title|claims|findings)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
+MARK = re.compile(r"<!-- (?P<kind>caption|claims|findings)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
 
 
 def filled(readme: str) -> str:
@@ -69,8 +68,6 @@ def _said(mark: re.Match) -> str:
         return _findings(mark["of"].strip())
     chapter, name = mark["of"].split()
     drawing = pages.drawing(chapter, name, "en")
-    if mark["kind"] == "title":
-        return _plain(drawing.title)
     size = speech.size(records.deciding(chapter), "en")
     return f"*{_plain(f'{drawing.title} {size} {drawing.note}')}*"
 

@@ -11,7 +11,7 @@ from bn.lab.show import readme
 def test_readme_has_the_numbers_of_the_records():
     text = readme.README.read_text(encoding="utf-8")
     assert readme.filled(text) == text, "run: python -m bn.lab.show.readme"
-    assert {mark["kind"] for mark in readme.MARK.finditer(text)} == {"caption", "claims", "title"}
+    assert {mark["kind"] for mark in readme.MARK.finditer(text)} == {"caption", "claims", "findings"}
 
 
 def test_a_number_that_is_behind_is_noticed():
