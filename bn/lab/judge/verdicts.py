@@ -164,6 +164,8 @@ def _kept(condition: Condition, kind: str) -> tuple[bool, bool]:
     line, e = condition.line, condition.estimate
     if e.interval == "none":
         return (_holds(line, e.value),) * 2 if kind == "target" else (True, False)
+    if e.low == e.high == line.limit and kind != "target":
+        return True, False  # all seeds agree on the limit itself, as where a clock is too coarse: that shows nothing
     ends = _holds(line, e.low), _holds(line, e.high)
     if line.relation == "within" and not any(ends) and e.low < -line.limit and e.high > line.limit:
         return True, False  # wider than the margin, which lies inside

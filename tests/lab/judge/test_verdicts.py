@@ -103,6 +103,13 @@ def test_what_is_measured_is_judged_by_both_ends_of_its_interval(measured, limit
     assert (verdicts.p_value(found) < 0.05) == (verdict != "inconclusive")
 
 
+def test_where_all_seeds_agree_on_the_limit_itself_nothing_is_decided(measured):
+    for relation in ("at_most", "at_least", "more_than"):
+        found = measured(statistics.ratio([3.0] * 12, [3.0] * 12), **{relation: 1.0})
+        assert found.verdict == "inconclusive" and verdicts.p_value(found) == 1
+    assert measured(statistics.ratio([2.9] * 12, [3.0] * 12), at_most=1.0).verdict == "smaller"
+
+
 def test_one_seed_shows_nothing_either_way(measured):
     for value in (1.0, 3.0, math.nan):
         found = measured(statistics.without_interval(value, 1), at_least=2)
