@@ -131,7 +131,8 @@ workers.in_processes({work.__name__}, [0, 1], [1, 1], "asking")
 SCRIPT = """
 from bn.lab.chapters.activations import EXPERIMENT
 print("BEGUN")
-record = EXPERIMENT.record(EXPERIMENT.spec(scale="smoke", dataset="digits", steps=2, seeds=(0,)))
+few = {"rates": (0.5,), "weight_stds": (0.1,), "steps": 2, "seeds": (0,)}
+record = EXPERIMENT.record(EXPERIMENT.spec(scale="smoke", dataset="digits", **few))
 print("MADE", record["experiment"])
 """
 

@@ -57,13 +57,14 @@ def _figure1_title(networks: Mapping, language: str) -> str:
 def _figure1_note(networks: Mapping, language: str) -> str:
     _ = words(language)
     sentence = _(
-        "(a) Mean over seeds with its 95% interval. (b, c) The 15th, 50th and 85th percentiles of the input of unit "
-        "{plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer in training mode, seed {seed}: the "
-        "units whose drift is the median of their layer. {setting}"
+        "(a) Mean over seeds with its 95% interval, at evaluations {every} apart. (b, c) The 15th, 50th and 85th "
+        "percentiles of the input of unit {plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer in "
+        "training mode, seed {seed}: the units whose drift is the median of their layer. {setting}"
     )
     plain_unit, bn_unit = (number(networks[name]["unit"]["index"]) for name in NETWORKS)
     seed, setting = numbers.left_to_right(networks["plain"]["unit"]["seed"]), said(networks, language)
-    return sentence.format(plain_unit=plain_unit, bn_unit=bn_unit, seed=seed, setting=setting)
+    every = speech.steps(networks["plain"]["steps"][1], language)
+    return sentence.format(every=every, plain_unit=plain_unit, bn_unit=bn_unit, seed=seed, setting=setting)
 
 
 def said(networks: Mapping, language: str) -> str:
