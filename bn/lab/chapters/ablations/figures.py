@@ -33,7 +33,7 @@ _PANELS = {"alone": N_("(a) Alone: added to BN-Baseline"), "left_out": N_("(b) L
 _GAPS = {"alone": N_("(a) Alone: BN-Baseline"), "left_out": N_("(b) After all others: BN-x5")}
 _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"}  # others are called as the change
 _SIZE = (3.8, 4.2)  # inches of a panel: on a phone its smallest type has 11 pixels
-_TICKS = (1, 3, 10, 30, 100)  # points
+_TICKS = (1, 3, 10, 30, 100)  # points; of a wide axis every other one
 
 
 def result(record: dict, language: str) -> str:
@@ -149,7 +149,7 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
 def _points_axis(axes: Axes, limits: tuple[float, float]) -> None:
     """Linear to one point, so that the margin can be seen, and logarithmic beyond."""
     axes.set_xscale("symlog", linthresh=_TICKS[0])
-    ticks = [tick for tick in _TICKS if tick <= limits[1]]
+    ticks = [tick for tick in _TICKS[:: 2 if limits[1] > _TICKS[2] else 1] if tick <= limits[1]]
     ticks = [*(-tick for tick in reversed(ticks)), 0, *ticks]
     axes.set_xticks(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -104,6 +104,15 @@ def test_the_margin_is_that_of_the_rules_and_stands_in_both_panels(changed):
         assert at[1] - at[0] == pytest.approx(at[2] - at[1])
 
 
+@pytest.mark.parametrize(
+    ("loss", "ticks"), [(0.02, ["−3", "−1", "0", "+1", "+3"]), (0.3, ["−10", "−1", "0", "+1", "+10"])]
+)
+def test_a_wide_axis_has_room_for_its_ticks(changed, loss, ticks):
+    changed["alone"]["lrn"]["final_test"] = [level - loss for level in made_up.LEVELS]
+    axes = figures.changes(changed, "en").panels[0][0].axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+
+
 def test_the_result_names_what_clearly_helps_and_what_clearly_harms(changed):
     """Left out, the rate costs 4 points in each seed; shuffling 1, 2 and 3, which is not clear."""
     found = seen.plain(figures.result(changed, "en"))
