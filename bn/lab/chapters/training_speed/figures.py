@@ -65,7 +65,7 @@ def figure2(record: dict, language: str) -> Drawing:
         "comes to Inception's best, mean over seeds; a network that does not get there in every seed has none. The "
         "networks with the changes of section 4.2.1 are trained for half the steps."
     )
-    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, language))
+    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, views.names(language), language))
 
 
 def equal(record: dict, language: str) -> Drawing:
@@ -87,7 +87,9 @@ def equal(record: dict, language: str) -> Drawing:
         "Mean over seeds with its 95% interval; a mark on the thin line as in Figure 2. What section 4.2.1 changes "
         "besides the rate is changed in all six."
     )
-    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, language))
+    return Drawing(
+        _panels(view, labels, language), title, _notes(note, record, view, views.equal_names(language), language)
+    )
 
 
 def sweep(record: dict, language: str) -> Drawing:
@@ -97,7 +99,7 @@ def sweep(record: dict, language: str) -> Drawing:
     shown = {kind: number(float(rate)) for kind, rate in chosen.items()}
     labels = {_("Each at its own best rate"): {name: names[name] for name in views.there(view, names)}}
     panels = _panels(view, labels, language)
-    said = [_cross_note(view["networks"], language), views.seeds_note(view, record["asked"]["seeds"], language)]
+    said = [_cross_note(view["networks"], language), views.seeds_note(view, names, record["asked"]["seeds"], language)]
     if not rates:
         rate = shown["plain"]
         title = _("The learning rate was given, {rate} for both networks: there was no sweep.").format(rate=rate)
@@ -124,7 +126,7 @@ def _final(network: dict, language: str) -> str:
     return seeds.diverged(curves.diverged(network), language) or percent(np.mean(curves.finals(network)))
 
 
-def _notes(note: str, record: dict, view: dict, language: str) -> str:
+def _notes(note: str, record: dict, view: dict, called: dict[str, str], language: str) -> str:
     """How a panel is read, and of what rate and how many seeds it is."""
     _, inception = words(language), view["networks"]["inception"]
     chance = _("Chance is {share}.").format(share=percent(1 / inception["recipe"]["classes"]))
@@ -133,7 +135,7 @@ def _notes(note: str, record: dict, view: dict, language: str) -> str:
         _cross_note(view["networks"], language),
         views.own_best(view, language),
         speech.rate(record, language),
-        views.seeds_note(view, record["asked"]["seeds"], language),
+        views.seeds_note(view, called, record["asked"]["seeds"], language),
         chance,
     )
     return " ".join(filter(None, said))

@@ -75,11 +75,8 @@ def divergence(record: dict, language: str) -> HTML:
 
 def equal(record: dict, language: str) -> HTML:
     """Without BN and with it at 1, 5 and 30 times the rate, all else equal, beside Inception."""
-    _, view = words(language), views.equal(record)
-    kinds = {"plain": _("without BN, rate {factor}"), "bn": _("with BN, rate {factor}")}
-    labels = {"inception": views.name("inception", language)}
-    labels |= {f"{kind}_x{f}": label.format(factor=numbers.times(f)) for kind, label in kinds.items() for f in FACTORS}
-    return _comparison(view, labels, _equal_title(view, language), record, language)
+    view = views.equal(record)
+    return _comparison(view, views.equal_names(language), _equal_title(view, language), record, language)
 
 
 def best(record: dict, language: str) -> HTML:

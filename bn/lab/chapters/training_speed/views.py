@@ -4,14 +4,14 @@ A view is a record, or a part of one that reads like it: a dict whose `networks`
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from bn.lab import paper
 from bn.lab.judge import curves, statistics
 from bn.lab.show import speech
-from bn.lab.show.numbers import interval, isolated, left_to_right, number, percent, ratio, with_interval
+from bn.lab.show.numbers import interval, isolated, number, percent, ratio, times, with_interval
 from bn.lab.show.words import N_, words
 
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
@@ -69,6 +69,19 @@ def beside(view: dict, network: str) -> dict:
 def _seeds(view: dict, network: str) -> int:
     """How many seeds it shares with Inception."""
     return len(beside(view, network)["networks"][network]["validation"])
+
+
+def names(language: str) -> dict[str, str]:
+    """What the networks of FIVE and CONTROLS are called."""
+    return {network: name(network, language) for network in NAMES}
+
+
+def equal_names(language: str) -> dict[str, str]:
+    """What the networks of `equal` are called."""
+    _ = words(language)
+    kinds = {"plain": _("without BN, rate {factor}"), "bn": _("with BN, rate {factor}")}
+    called = {f"{kind}_x{f}": label.format(factor=times(f)) for kind, label in kinds.items() for f in FACTORS}
+    return {"inception": name("inception", language)} | called
 
 
 def best_names(language: str) -> dict[str, str]:
@@ -158,14 +171,16 @@ def own_best(view: dict, language: str) -> str:
     )
 
 
-def seeds_note(view: dict, asked: Sequence[int], language: str) -> str:
-    """How many seeds the networks have, where not all have those that were asked for."""
-    _, counts = words(language), {network: _seeds(view, network) for network in view["networks"]}
-    most = max(counts.values())
-    fewer = sorted({n for n in counts.values() if n < most})
-    if not fewer:
-        said = _("Each network has {seeds}.").format(seeds=speech.seeds(most, language))
-        return said if most != len(asked) else ""
-    names = _.listed([name(network, language) for network, n in counts.items() if n == most and network in NAMES])
-    few = left_to_right("–".join(str(n) for n in dict.fromkeys((fewer[0], fewer[-1]))))
-    return _("Seeds: {most} of {names}, {few} of each of the others.").format(most=number(most), names=names, few=few)
+def seeds_note(view: dict, called: Mapping[str, str], asked: Sequence[int], language: str) -> str:
+    """How many seeds the networks have, by the names that they are `called`, if not all have those asked for."""
+    _, groups = words(language), {}
+    for network, found in view["networks"].items():
+        groups.setdefault(len(found["validation"]), []).append(called[network])
+    others = max(groups, key=lambda n: (len(groups[n]), n))
+    if len(groups) == 1:
+        said = _("Each network has {seeds}.").format(seeds=speech.seeds(others, language))
+        return said if others != len(asked) else ""
+    part = _("{n} of {names}")
+    parts = [part.format(n=number(n), names=_.listed(groups[n])) for n in sorted(groups, reverse=True) if n != others]
+    parts.append(_("{n} of each of the others").format(n=number(others)))
+    return _("Seeds: {groups}.").format(groups=_.listed(parts, ";"))

@@ -194,13 +194,19 @@ def test_each_network_is_compared_with_inception_at_the_seeds_that_both_have(rec
     assert rows["BN-x5 rate 0.05, 2 seeds"][3].startswith("3.06 [")
     drawing = figures.figure2(record, "en")
     assert "after 25 steps; Inception itself after 75." in plain(drawing.title)
-    assert "Seeds: 3 of Inception, BN-Baseline, 2 of each of the others." in plain(drawing.note)
-    assert "Each network has 2 seeds." not in plain(drawing.note)
+    assert "Seeds: 3 of Inception, BN-Baseline; 2 of each of the others." in plain(drawing.note)
+    assert "Seeds: 3 of Inception; 2 of each of the others." in plain(figures.equal(record, "en").note)
+    for key in ("validation", "final_test", "diverged", "infinite"):  # more seeds than Inception has
+        networks["plain_x5"][key] = networks["plain_x5"][key] * 2
+    networks["plain_x5"]["seeds"] = [7, 8, 10, 11]
+    note = plain(figures.figure2(record, "en").note)
+    assert "Seeds: 4 of Inception ×5; 3 of Inception, BN-Baseline; 2 of each of the others." in note
 
 
 def test_where_all_networks_have_the_seeds_that_were_asked_for_nothing_is_said_of_them(record):
     assert "eeds: 2" not in plain(figures.figure2(record, "en").note)
     record["asked"]["seeds"] = [7, 8, 9]
+    assert "Each network has 2 seeds." in plain(figures.sweep(record, "en").note)
     assert "Each network has 2 seeds." in plain(figures.figure2(record, "en").note)
 
 
