@@ -102,7 +102,8 @@ def recipes_and_seeds(record: dict) -> int:
         for rate in record["sweep"]["rates"]
         if "networks" in record
     }
-    return 2 * len(different) + (len(tried - different) if tried else len(record["sweep"]["rates"]))
+    rates = len(tried) if tried else len(record["sweep"]["rates"])
+    return 2 * len(different) + rates * len(record["sweep"]["seeds"])  # which are not among the two
 
 
 def shared_runs(record: dict) -> int:
