@@ -55,7 +55,7 @@ SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both stri
 # Networks that a verdict hangs on have twelve seeds, those that are only shown beside them five. The one of which the
 # paper says that its parameters become infinite has all twenty: that is a share of the seeds, whose interval is wide.
 _JUDGED = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid", "sigmoid", "bn_x1")
-_BESIDE = ("plain_x1", "plain_x30", "bn")
+_BESIDE = ("plain_x1", "plain_x30", "plain", "bn")
 # Twenty classes of photographs, for a few hours of one core: the rate decays so fast that Inception is at its best
 # before the training ends.
 _TWENTY = ImageSize(

@@ -113,7 +113,7 @@ def test_a_size_has_seeds_of_its_own_and_some_networks_a_few_of_them():
 
 def test_every_network_that_is_counted_out_is_one():
     spec = ImageSpec(scale="cpu", dataset="tiny-imagenet")
-    assert set(spec.size.counts) < {*recipes.networks(spec.base(0.1)), *recipes.equal(spec.base(0.1)), "bn"}
+    assert set(spec.size.counts) < {*recipes.networks(spec.base(0.1)), *recipes.equal(spec.base(0.1)), "plain", "bn"}
 
 
 def test_a_part_of_the_data_reaches_the_recipe():
