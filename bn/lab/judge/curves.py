@@ -17,7 +17,6 @@ from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 
 WINDOW = 5  # evaluations in a running median: two lucky ones do not count, three do
-NEAR = 0.95  # of the target: a second, earlier one, which both networks reach while they still climb
 LOST = 1.5  # times chance: a network below that has learned nothing
 _OF_SEEDS = ("seeds", "validation", "test", "diverged", "infinite", "seconds", "final_test", "final_train")
 
