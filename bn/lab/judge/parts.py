@@ -1,4 +1,4 @@
-"""Records of which some runs are missing: what may be judged by them, and what has to wait."""
+"""Parts of a record: those that are finished, where some runs are missing, and those that are smaller than the rest."""
 
 
 class Unfinished(LookupError):
@@ -20,3 +20,11 @@ def finished(record: dict) -> dict:
         for part, names in lacking.items()
     }
     return record | kept
+
+
+def sized(record: dict, part: str | None) -> dict:
+    """The record with the size of one of its parts, for which it asked fewer steps or seeds than in the paper."""
+    if part is None:
+        return record
+    of = {name: record[part][name] for name in ("steps", "seeds") if name in record[part]}
+    return record | {"papers_own_size": False, "asked": record["asked"] | of}

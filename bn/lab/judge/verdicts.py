@@ -7,7 +7,7 @@ import numpy as np
 
 from bn.lab import registry
 from bn.lab.judge import statistics
-from bn.lab.judge.parts import Unfinished, finished
+from bn.lab.judge.parts import Unfinished, finished, sized
 from bn.lab.judge.statistics import Estimate
 from bn.lab.store import claims
 from bn.lab.store.claims import Claim, Line
@@ -153,7 +153,7 @@ def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> s
         return "inconclusive"
     if claim.kind == "target":
         return "met"
-    return "reproduced" if record["papers_own_size"] else "smaller"
+    return "reproduced" if sized(record, claim.part)["papers_own_size"] else "smaller"
 
 
 def _kept(condition: Condition, kind: str) -> tuple[bool, bool]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bn.lab.judge import verdicts
+from bn.lab.judge.parts import sized
 from bn.lab.show import numbers, speech, style
 from bn.lab.show.style import Drawing
 from bn.lab.show.words import words
@@ -34,7 +35,7 @@ def render(template: str, language: str, **values) -> HTML:
 def figure(drawing: Drawing, record: dict, language: str) -> HTML:
     """A drawing with its title, the size of the run, a note, and the provenance strip."""
     panels = [Markup(style.svg(panel, alt)) for panel, alt in drawing.panels]
-    size = speech.size(record, language) if drawing.trained else ""
+    size = speech.size(sized(record, drawing.part), language) if drawing.trained else ""
     return render("figure", language, panels=panels, drawing=drawing, size=size, **_strip(record, language))
 
 

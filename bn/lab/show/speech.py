@@ -5,6 +5,7 @@ import string
 
 from bn.lab import paper
 from bn.lab.judge import replaced, verdicts
+from bn.lab.judge.parts import sized
 from bn.lab.judge.statistics import Estimate
 from bn.lab.judge.verdicts import Condition, Verdict
 from bn.lab.show import numbers
@@ -142,7 +143,10 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
         lines = [_(_NOTHING[judged.verdict])]
     else:  # none where it was not run, or not at the scale that decides
         lines = _conditions(judged, language)
-    return {"lines": lines, "size": size(record, language) if ruled and claim.kind == "measured" else ""}
+    return {
+        "lines": lines,
+        "size": size(sized(record, claim.part), language) if ruled and claim.kind == "measured" else "",
+    }
 
 
 def _spoken(sentence: str, estimates: dict[str, Estimate]) -> str:

@@ -31,12 +31,16 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # Plex's b
 
 @dataclass(frozen=True)
 class Drawing:
-    """Panels side by side, each with a text for who cannot see it; a title that says what is seen; a note."""
+    """Panels side by side, each with a text for who cannot see it; a title that says what is seen; a note.
+
+    `part`: of the record, where what is shown has a size of its own, smaller than the paper's.
+    """
 
     panels: tuple[tuple[Figure, str], ...]
     title: str
     note: str
     trained: bool = True  # it shows trained networks, so the size of the run must stand beside it
+    part: str | None = None
 
 
 @contextmanager

@@ -8,6 +8,7 @@
       section: "4.2.2"    of the paper; A is the appendix
       kind: measured      one of KINDS
       scale: paper        optional: only a record of this scale decides
+      part: grid          optional: of the record, where that part has a size of its own, smaller than the paper's
       claim, paper, measure: what is claimed, the paper's value, how it is measured here
       rule:               every line must hold; [] for a claim as stated or open
         - {estimate: speed_up, at_least: 2.0}
@@ -38,7 +39,7 @@ KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
 WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
 RELATIONS = ("at_most", "at_least", "more_than", "within")  # the last of the distance from 0
 _REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
-_OPTIONAL = {"scale", "found", "replaced"}
+_OPTIONAL = {"scale", "part", "found", "replaced"}
 
 
 class ClaimsError(ValueError):
@@ -71,6 +72,7 @@ class Claim:
     found: str | None = None
     group: str | None = None
     replaced: str | None = None
+    part: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from bn.lab.judge import parts, verdicts
 from bn.lab.judge.parts import Unfinished
 from bn.lab.show import speech
-from bn.lab.store import claims
+from bn.lab.store import claims, records
 
 LACKING = [
     {"part": "networks", "network": "bn_x30", "seeds": [2]},
@@ -45,3 +45,18 @@ def test_a_network_with_some_of_its_seeds_is_not_there_for_who_judges(record):
     with pytest.raises(Unfinished, match="bn_x30"):
         seen["networks"]["bn_x30"]
     assert parts.finished(made_up.record("training_speed")) == made_up.record("training_speed")
+
+
+def test_a_part_has_its_own_steps_and_seeds_and_is_never_the_papers_size():
+    record = {"papers_own_size": True, "asked": {"steps": 50_000, "seeds": [1, 2, 3], "batch": 60}}
+    record |= {"grid": {"steps": 10_000, "seeds": [7]}, "optimizers": {"steps": 5_000}}
+    assert parts.sized(record, None) == record
+    assert parts.sized(record, "grid")["asked"] == {"steps": 10_000, "seeds": [7], "batch": 60}
+    assert parts.sized(record, "optimizers")["asked"] == {"steps": 5_000, "seeds": [1, 2, 3], "batch": 60}
+    assert not parts.sized(record, "grid")["papers_own_size"]
+
+
+def test_what_a_smaller_part_shows_is_reproduced_at_smaller_scale():
+    record = records.deciding("activations")
+    found = {name: verdicts.judge(name, record).verdict for name in ("fig1a-accuracy", "ahead-at-most-settings")}
+    assert found == {"fig1a-accuracy": "reproduced", "ahead-at-most-settings": "smaller"}

@@ -6,6 +6,7 @@ from bn.lab.chapters.activations.estimates import final, points, steps_to_target
 from bn.lab.chapters.activations.figures import NAMES, SETTINGS
 from bn.lab.chapters.activations.record import NETWORKS
 from bn.lab.judge import statistics
+from bn.lab.judge.parts import sized
 from bn.lab.show import html, numbers, seeds, speech
 from bn.lab.show.numbers import number
 from bn.lab.show.words import N_, words
@@ -54,5 +55,9 @@ def optimizers(record: dict, language: str) -> HTML:
     size = {"steps": speech.steps(part["steps"], language), "std": number(part["weight_std"])}
     note = note.format(listed=listed, **size)
     return html.table(
-        [*head, _("BN gains, points")], rows, record, language, note=f"{speech.size(record, language)} {note}"
+        [*head, _("BN gains, points")],
+        rows,
+        record,
+        language,
+        note=f"{speech.size(sized(record, 'optimizers'), language)} {note}",
     )

@@ -46,7 +46,7 @@ def grid(record: dict, language: str) -> Drawing:
         "Test accuracy in percent, mean over {seeds}: {listed}. Faster: the area under the curve of the validation "
         "accuracy is larger."
     )
-    return Drawing(tuple(panels), title, note.format(**_seeds(table, language)))
+    return Drawing(tuple(panels), title, note.format(**_seeds(table, language)), part="grid")
 
 
 def _seeds(table: Mapping, language: str) -> dict[str, str]:
@@ -81,7 +81,7 @@ def rates(record: dict, language: str) -> Drawing:
     )
     size = {"steps": speech.steps(ladder["steps"], language), "std": number(ladder["weight_std"])}
     title = sentence.format(target=percent(TARGET, 0), **highest)
-    return Drawing(((figure, title),), title, note.format(**size, **_seeds(ladder, language)))
+    return Drawing(((figure, title),), title, note.format(**size, **_seeds(ladder, language)), part="ladder")
 
 
 def weights(record: dict, language: str) -> Drawing:
@@ -102,7 +102,9 @@ def weights(record: dict, language: str) -> Drawing:
     own = {name: number(spread["own_rates"][name]) for name in NETWORKS}
     title = sentence.format(**span)
     steps = speech.steps(spread["steps"], language)
-    return Drawing(((figure, title),), title, note.format(steps=steps, **own, **_seeds(spread, language)))
+    return Drawing(
+        ((figure, title),), title, note.format(steps=steps, **own, **_seeds(spread, language)), part="spread"
+    )
 
 
 def _by(table: Mapping, values: list[float], label: str, language: str) -> Figure:
