@@ -145,8 +145,14 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
         lines = _conditions(judged, language)
     return {
         "lines": lines,
-        "size": size(sized(record, claim.part), language) if ruled and claim.kind == "measured" else "",
+        "size": size(_as_judged(judged, record), language) if ruled and claim.kind == "measured" else "",
     }
+
+
+def _as_judged(judged: Verdict, record: dict) -> dict:
+    """The record with the size by which a claim is judged: that of its part, and the seeds of its estimates."""
+    part, fewest = sized(record, judged.claim.part), min(condition.estimate.n for condition in judged.conditions)
+    return part | {"asked": part["asked"] | {"seeds": part["asked"]["seeds"][:fewest]}}
 
 
 def _spoken(sentence: str, estimates: dict[str, Estimate]) -> str:

@@ -93,6 +93,17 @@ def test_steps_and_seeds_agree_with_their_count(n):
     assert f"{n}\u2069 step{'s' * (n > 1)}, " in text and f"{n}\u2069 seed{'s' * (n > 1)}." in text
 
 
+def test_a_card_counts_the_seeds_that_its_claim_is_judged_by():
+    record, verdict = records.deciding("activations"), pages.judged(claims.ledger()["fig1a-accuracy"])
+    first, *others = verdict.conditions
+    fewer = replace(first, estimate=replace(first.estimate, n=5))
+    sizes = [
+        speech.found(replace(verdict, conditions=conditions), record, "en")["size"]
+        for conditions in ((first, *others), (fewer, *others))
+    ]
+    assert [f"{n}\u2069 seeds" in size for n, size in zip((12, 5), sizes, strict=True)] == [True, True]
+
+
 def test_an_estimate_can_only_be_said_in_a_known_form():
     record = records.deciding("activations")
     verdict = pages.judged(claims.ledger()["fig1a-accuracy"])

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from seen import bare
 
 from bn.lab import paper, show
-from bn.lab.chapters.training_speed import figures, tables, views
+from bn.lab.chapters.training_speed import figures, findings, tables, views
 
 DRAWINGS = (figures.figure2, figures.equal, figures.sweep)
 TABLES = (tables.figure3, tables.divergence, tables.equal, tables.best, tables.throughput)
@@ -131,6 +131,16 @@ def test_everything_is_drawn_in_its_language_and_nothing_is_said_to_be_nan(recor
         assert set(re.findall(r"[A-Za-z]\w+", shown(html))) <= names
     else:
         assert not re.search(r"[\u0600-\u06ff]", shown(html))
+
+
+@each_language
+def test_the_findings_have_our_factors_beside_the_papers_and_the_seeds_of_the_high_rate(record, language):
+    record["networks"]["plain_x5"]["infinite"] = [False, False]  # one of the two is at chance all the same
+    sooner, high_rate = map(plain, findings.findings(record, language))
+    bn_x5 = (70 / 20 * 80 / 30) ** 0.5
+    alone = (70 / 50 * 80 / 100) ** 0.5  # it gets there in one seed, and in the other counts all its steps
+    assert all(factor in sooner for factor in (f"{bn_x5:.2f}", f"{alone:.2f}", "14.76", "2.33"))
+    assert high_rate.count("0/2") == high_rate.count("1/2") == 1
 
 
 def test_the_title_of_figure_2_counts_the_steps(record):
