@@ -59,7 +59,7 @@ def _figure1_note(networks: Mapping, language: str) -> str:
     sentence = _(
         "(a) Mean over seeds with its 95% interval, at evaluations {every} apart. (b, c) The 15th, 50th and 85th "
         "percentiles of the input of unit {plain_unit} (plain) and unit {bn_unit} (BN) of the last hidden layer in "
-        "training mode, seed {seed}: the units whose drift is the median of their layer. {setting}"
+        "training mode, seed {seed}: the units whose drift is nearest to their layer's median. {setting}"
     )
     plain_unit, bn_unit = (number(networks[name]["unit"]["index"]) for name in NETWORKS)
     seed, setting = numbers.left_to_right(networks["plain"]["unit"]["seed"]), said(networks, language)
