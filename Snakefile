@@ -28,7 +28,8 @@ OUT = os.path.normpath(OUT)
 LANGUAGES = ["en", "ar"]
 CHAPTERS = glob_wildcards("bn/lab/chapters/{name,[^/.]+}/__init__.py").name
 NOTEBOOKS = [n for n in glob_wildcards("notebooks/{name,[0-9][0-9]_[^/.]+}.ipynb").name if n[3:] in CHAPTERS]
-MOST = 16  # processes of a notebook: with more cores than that, several notebooks at once
+MOST = 16  # processes of a notebook: with more cores than that, more notebooks at once
+CORES = min(workflow.resource_settings.cores or MOST, MOST)
 PACKAGE = [f for kind in ("py", "mplstyle", "html") for f in glob(f"bn/**/*.{kind}", recursive=True)]
 EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.*", recursive=True)
 WORDS = [f"book/locale/ar/LC_MESSAGES/{name}.po" for name in ("lab", "claims")]
@@ -40,6 +41,18 @@ def own(chapter):
     """What belongs to one chapter: a change there is none of the others."""
     places = f"bn/lab/chapters/{chapter}/", f"book/claims/{chapter}.yml", f"book/records/{chapter}/"
     return [f for f in PACKAGE + EVIDENCE if f.startswith(places)]
+
+
+def on_gpu(w):
+    """Whether a notebook trains on a GPU."""
+    return w.language == "en" and PARAMETERS["scale"] in ("gpu", "paper")
+
+
+def share(w):
+    """Two English notebooks share the cores: while one imports, measures or draws in one thread, the other trains."""
+    if on_gpu(w):
+        return CORES
+    return -(-CORES // 2) if w.language == "en" else 1
 
 
 OWN = {chapter: own(chapter) for chapter in CHAPTERS}
@@ -82,13 +95,13 @@ rule notebook:
         unfinished=f"{OUT}/notebooks/{{language}}/unfinished-{{name}}.ipynb",
         # Not for the command: when MNIST comes or goes, what was run with the other digits runs again.
         auto=lambda w: paths.digits() if w.name[3:] in OF_DIGITS and "dataset" not in PARAMETERS else "",
-    threads: lambda w: min(workflow.resource_settings.cores or MOST, MOST) if w.language == "en" else 1
+    threads: share
     resources:
-        gpu=lambda w: int(w.language == "en" and PARAMETERS["scale"] in ("gpu", "paper")),
+        gpu=lambda w: int(on_gpu(w)),
     shell:
         # The output gets its name only when the last cell has run: a killed notebook never counts as done.
         # grep leaves the progress of the training and takes out papermill's word on each cell.
-        "BN_CORES={threads} papermill {input.notebook:q} {params.unfinished:q} --log-output -y {params.asked:q} 2>&1"
+        "BN_CORES={CORES} papermill {input.notebook:q} {params.unfinished:q} --log-output -y {params.asked:q} 2>&1"
         " | grep --line-buffered -vE '^(Executing|Ending) Cell|HTML object|^$' | tee {log:q}"
         " && mv {params.unfinished:q} {output:q}"
         ' || {{ echo; echo "{wildcards.name} ({wildcards.language}) failed: $(grep . {log:q} | tail -n 1)"; exit 1; }}'

@@ -80,7 +80,10 @@ def in_processes(
 def _in_processes(work: Callable, jobs: Sequence, steps: Sequence[int], title: str, unit: str, at_once: int) -> None:
     context = multiprocessing.get_context("forkserver")
     # What takes seconds to import is imported once, and not by each worker.
-    context.set_forkserver_preload([work.__module__, "sklearn.datasets", "sklearn.model_selection"])
+    preloaded = [work.__module__, "sklearn.datasets", "sklearn.model_selection"]
+    if device() == "cpu":  # torch's optimizers bring it; a process that has touched CUDA must not be forked
+        preloaded.append("torch._dynamo")
+    context.set_forkserver_preload(preloaded)
     done, taken = context.Array("q", len(jobs)), context.Value("q", 0)
     # The fork server keeps the environment of the moment it was started, so the folders are told to each worker.
     folders = {"BN_RUNS": str(paths.runs().resolve()), "BN_DATA": str(paths.data().resolve())}
@@ -178,7 +181,8 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except Timeout:
-        print(f"Another process is making the same ({path.name}); waiting for it.", flush=True)
+        # Not to the output, which a notebook keeps: whether one has to wait is a matter of the moment.
+        print(f"Another process is making the same ({path.name}); waiting for it.", file=sys.stderr, flush=True)
         held.acquire()
     try:
         yield

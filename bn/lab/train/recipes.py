@@ -76,7 +76,7 @@ _TWENTY = ImageSize(
 )
 SIZES = {
     ("smoke", "digits"): ImageSize(8, 2, 8, 1 / 32, ("3c", "5b"), (0.01, 0.1), (90,), watched=60, crops=10),
-    ("cpu", "digits"): ImageSize(160, 3, 8, 1 / 16, SHORT, (0.01, 0.03, 0.1), (90,), crops=10),
+    ("cpu", "digits"): ImageSize(160, 3, 8, 1 / 16, ("3c", "5b"), (0.01, 0.03, 0.1), (90,), crops=10),
     ("cpu", "mnist"): ImageSize(1_000, 5, 14, 1 / 16, SHORT, watched=1_000, crops=10),
     ("cpu", "tiny-imagenet"): _TWENTY,
     ("gpu", "tiny-imagenet"): ImageSize(10_000, 3, 64, 1 / 4, watched=2_500, precision="bfloat16"),

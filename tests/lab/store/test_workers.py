@@ -188,9 +188,10 @@ def test_as_many_processes_as_the_memory_has_room_for(tmp_path, monkeypatch, ava
 def test_who_comes_second_says_so_and_waits(fresh_runs):
     code = "from bn.lab.store import workers\nwith workers.lock('b', 'a', 'b'): print('MINE')"
     with workers.lock("a", "c"):
-        second = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True)
-        assert second.stdout.readline() == "Another process is making the same (a.lock); waiting for it.\n"
-    assert second.communicate(timeout=60)[0] == "MINE\n"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        second = subprocess.Popen([sys.executable, "-u", "-c", code], **pipes, text=True)
+        assert second.stderr.readline() == "Another process is making the same (a.lock); waiting for it.\n"
+    assert second.communicate(timeout=60) == ("MINE\n", "")
 
 
 def ask(name: str) -> None:
