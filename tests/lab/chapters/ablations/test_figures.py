@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import seen
 
-from bn.lab.chapters.ablations import estimates, figures, tables
+from bn.lab.chapters.ablations import estimates, figures, findings, tables
 from bn.lab.show.style import svg
 from bn.lab.train import recipes
 
@@ -120,6 +120,12 @@ def test_the_result_names_what_clearly_helps_and_what_clearly_harms(changed):
     changed["left_out"]["lrn"]["final_test"] = [0.96, 0.97, 0.98]
     assert figures.result(changed, "en").count("\u2066") == 4
     assert seen.plain(figures.result(changed, "en")).endswith("These clearly lower it: LRN −1.00 [−1.00, −1.00].")
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_finding_names_the_same_and_the_number_of_images(changed, language):
+    (sentence,) = map(seen.plain, findings.findings(changed, language))
+    assert "800" in sentence and "+4.00 [4.00, 4.00]" in sentence
 
 
 def test_the_table_has_what_every_change_gives(changed):
