@@ -29,6 +29,15 @@ NAMES = {
     "shuffling": N_("Within-shard shuffling"),
     "distortion": N_("Photometric distortion"),
 }
+_MADE = {  # what is done where a change is made
+    "rate": N_("five times the rate"),
+    "dropout": N_("no Dropout"),
+    "l2": N_("a fifth of the L2 loss"),
+    "decay": N_("faster decay of the rate"),
+    "lrn": N_("no LRN"),
+    "shuffling": N_("within-shard shuffling"),
+    "distortion": N_("less photometric distortion"),
+}
 _PANELS = {"alone": N_("(a) Alone: added to BN-Baseline"), "left_out": N_("(b) Left out: lost by BN-x5")}
 _GAPS = {"alone": N_("(a) Alone: BN-Baseline"), "left_out": N_("(b) After all others: BN-x5")}
 _FIELDS = {"rate": "learning_rate", "decay": "halflife", "shuffling": "shuffled"}  # others are called as the change
@@ -51,7 +60,7 @@ def clearly(record: dict, sign: int, language: str) -> str:
     _ = words(language)
     means = {change: statistics.mean(estimates.gains(record, "left_out", change)) for change in CHANGES}
     moved = {change: mean for change, mean in means.items() if _clear(mean) and sign * mean.value > 0}
-    return _.listed([f"{_(NAMES[change])} {with_sign(mean)}" for change, mean in moved.items()], ";") or _("none")
+    return _.listed([f"{_(_MADE[change])} {with_sign(mean)}" for change, mean in moved.items()], ";") or _("none")
 
 
 def changes(record: dict, language: str) -> Drawing:
