@@ -5,26 +5,18 @@ were not read to write it, and are called only at the end, for the comparison. W
 says which reading it takes.
 """
 
-import json
-
 import numpy as np
 import pytest
-import yaml
-from scipy.stats import t
+import second_opinion
+from second_opinion import FOUR_DIGITS, interval_of_mean, verdict
 
-from bn.lab import paths
-
-RECORD = paths.RECORDS / "activations" / "paper.json"
-CLAIMS = yaml.safe_load((paths.CLAIMS / "activations.yml").read_text("utf-8"))["claims"]
 NETWORKS = ("plain", "bn")
 FRESH, CHOOSING = list(range(2000, 2012)), list(range(2100, 2105))  # seeds
 
 
 @pytest.fixture(scope="module")
 def record():
-    if not RECORD.exists():
-        pytest.skip("the record at the paper's scale, book/records/activations/paper.json, is not committed")
-    return json.loads(RECORD.read_text("utf-8"))
+    return second_opinion.record("activations", "paper")
 
 
 # ---- The words of the claims as code -------------------------------------------------------------
@@ -35,13 +27,6 @@ def steps_to_95(steps, curve, ahead=0):
     # The claim does not say which five. Reading: this evaluation and the four before it, fewer at the start.
     medians = [np.median(curve[max(0, i + ahead - 4) : i + ahead + 1]) for i in range(len(curve))]
     return next((step for step, median in zip(steps, medians, strict=True) if median >= 0.95), steps[-1])
-
-
-def interval_of_mean(values):
-    """Mean, and both ends of its 95% t-interval."""
-    mean, n = np.mean(values), len(values)
-    half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
-    return mean, mean - half, mean + half
 
 
 def interval_of_ratio(bn, plain):
@@ -93,36 +78,13 @@ SECOND = {
 }
 
 
-# ---- The verdict ---------------------------------------------------------------------------------
-
-KEEPS = {
-    "at_most": lambda end, limit: end <= limit,
-    "at_least": lambda end, limit: end >= limit,
-    "more_than": lambda end, limit: end > limit,
-    "within": lambda end, limit: abs(end) <= limit,
-}
-
-
-def sides(line, low, high):
-    """Whether the whole interval keeps to the limit of one line of a rule, and whether it is wholly beyond."""
-    ((relation, limit),) = ((name, value) for name, value in line.items() if name != "estimate")
-    ends = [KEEPS[relation](end, limit) for end in (low, high)]
-    if low == high == limit:  # book/how_to_read.md: where all seeds agree on the limit itself nothing is decided
-        return False, False
-    around = relation == "within" and low < 0 < high  # with both ends beyond, what lies between them is not
-    return all(ends), not any(ends) and not around
-
-
-def verdict(rule, found):
-    """Reproduced where each line of `rule` holds, not where any is broken."""
-    kept, broken = zip(*(sides(line, *found[line["estimate"]][1:]) for line in rule), strict=True)
-    return "reproduced" if all(kept) else "not" if any(broken) else "inconclusive"
+CLAIMS = second_opinion.claims("activations", SECOND)
 
 
 # ---- The comparison ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim["id"] in SECOND], ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
 def test_other_code_finds_the_same_numbers_and_verdict(claim, record):
     from bn.lab.judge import verdicts  # not before: all above is to be independent of it
 
@@ -130,8 +92,8 @@ def test_other_code_finds_the_same_numbers_and_verdict(claim, record):
     theirs = verdicts.judge(claim["id"], record)
     for condition in theirs.conditions:
         estimate, mine = condition.estimate, found[condition.line.estimate]
-        # Four digits, of numbers of which the record holds five.
-        assert mine == pytest.approx([estimate.value, estimate.low, estimate.high], rel=5e-5), condition.line.estimate
+        theirs_of_it = [estimate.value, estimate.low, estimate.high]
+        assert mine == pytest.approx(theirs_of_it, rel=FOUR_DIGITS), condition.line.estimate
     assert [condition.line.estimate for condition in theirs.conditions] == [line["estimate"] for line in claim["rule"]]
     assert theirs.verdict == verdict(claim["rule"], found)
 
