@@ -58,5 +58,5 @@ def sides(line, low, high):
 
 def verdict(rule, found):
     """Reproduced where each line of `rule` holds, not where any is broken."""
-    kept, broken = zip(*(sides(line, *found[line["estimate"]][1:]) for line in rule), strict=True)
+    kept, broken = zip(*(sides(line, *found[line["estimate"]][1:3]) for line in rule), strict=True)
     return "reproduced" if all(kept) else "not" if any(broken) else "inconclusive"
