@@ -18,6 +18,7 @@ from bn.lab.judge.statistics import Estimate
 
 WINDOW = 5  # evaluations in a running median: two lucky ones do not count, three do
 LOST = 1.5  # times chance: a network below that has learned nothing
+_DIGITS = 9  # of a target: a mean of shares may be a seed's own share but for rounding, and that seed is there
 _OF_SEEDS = ("seeds", "validation", "test", "diverged", "infinite", "seconds", "final_test", "final_train")
 
 
@@ -57,7 +58,11 @@ def or_chance(network: dict, accuracies: list[float | None]) -> list[float]:
 
 def target(view: dict) -> float:
     """Inception's best validation accuracy, mean over its seeds."""
-    return float(np.mean(peaks(view["networks"]["inception"])))
+    return _rounded(np.mean(peaks(view["networks"]["inception"])))
+
+
+def _rounded(accuracy: float) -> float:
+    return round(float(accuracy), _DIGITS)
 
 
 def steps_to_own_peak(network: dict) -> list[float]:
@@ -90,7 +95,7 @@ def times_fewer(view: dict, slow: dict, fast: dict, share: float = 1.0) -> Estim
     reference, ours, whole = np.array(steps_to_own_peak(slow)), _climb(fast), _climb(slow)
 
     def logs(chosen: np.ndarray) -> np.ndarray:
-        level = share * best[chosen].mean()
+        level = _rounded(share * best[chosen].mean())
         steps = reference if own else whole(level)
         return np.log(steps[chosen]) - np.log(ours(level)[chosen])
 

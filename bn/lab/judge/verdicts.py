@@ -9,7 +9,7 @@ from bn.lab import registry
 from bn.lab.judge import statistics
 from bn.lab.judge.parts import Unfinished, finished, sized
 from bn.lab.judge.statistics import Estimate
-from bn.lab.store import claims
+from bn.lab.store import claims, records
 from bn.lab.store.claims import Claim, Line
 
 OF_THE_PAPER = (
@@ -77,8 +77,14 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
         raise claims.ClaimsError(f"the rule of claim {claim_id} judges {', '.join(missing)}, which nothing estimates")
     conditions = tuple(_condition(line, estimated[line.estimate], claim.exact) for line in claim.rule if estimated)
     # What the paper prints was known before any rule: for its arithmetic none can come too late.
-    changed = claim.kind != "arithmetic" and claim.changed_since(record["rules"].get(claim_id))
+    changed = claim.kind != "arithmetic" and _changed_since(claim, record["rules"].get(claim_id))
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
+
+
+def _changed_since(claim: Claim, digest: str | None) -> bool:
+    """Whether the rule or its estimator is another, and not one that is known to estimate the same but for rounding."""
+    same = records.carried(digest) if digest else None
+    return claim.changed_since(same["now"] if same and same["bytes"] is not None else digest)
 
 
 def of_the_paper_alone(claim: Claim) -> bool:

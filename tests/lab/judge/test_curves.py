@@ -54,6 +54,17 @@ def test_the_target_is_the_mean_of_inceptions_peaks():
     assert curves.target({"networks": networks}) == pytest.approx(0.7)
 
 
+def test_a_seed_at_the_target_is_there_whatever_the_mean_was_rounded_to():
+    """The mean of these three peaks is 0.1, and in floating point a little more."""
+    peaks = (0.06, 0.1, 0.14)
+    assert np.mean(peaks) > 0.1
+    inception, other = (network(*(rising(at, high, 0.01) for high in peaks)) for at in (9, 3))
+    view = {"networks": {"inception": inception, "other": other}}
+    assert curves.reached(view, other).value == pytest.approx(2 / 3)
+    # Two seeds are there after 50 steps, the first never; Inception is at its own best after 110.
+    assert curves.speed_up(view, "other").value == pytest.approx((110 / 200 * (110 / 50) ** 2) ** (1 / 3))
+
+
 def test_steps_to_an_accuracy_never_and_the_whole_run():
     found = network(rising(3), rising(99), rising(5, 0.7))
     assert curves.steps_reaching(found, 0.75) == [50, math.inf, math.inf]
