@@ -90,7 +90,7 @@ def deciding(experiment: str) -> dict | None:
 
 
 def carried(code: str) -> dict | None:
-    """What book/records/carried.yml says of the digest of earlier code that computes the same as today's, if it does.
+    """What book/records/carried.yml says of the digest of earlier code, or of an earlier rule, that computes the same.
 
     `now`: today's digest; `commit`: the change between the two; `bytes`: whether both compute the same to the last
     byte, or the same but for rounding and random numbers, or None: another thing, which has not been measured; `why`:
