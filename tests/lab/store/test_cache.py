@@ -162,9 +162,10 @@ print("GOT", cache.once(Path({str(tmp_path / "value.json")!r}), make))
 """
     command = [sys.executable, "-u", "-c", code]
     with workers.lock("value"):
-        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        both = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]
         for process in both:
-            assert "waiting for it" in process.stdout.readline()
+            assert "waiting for it" in process.stderr.readline()
     said = [process.communicate(timeout=60)[0] for process in both]
     assert (tmp_path / "made").read_text() == "made\n"
     assert said[0] == said[1] and said[0].split()[1] in {str(process.pid) for process in both}
