@@ -58,7 +58,8 @@ def share(w):
 OWN = {chapter: own(chapter) for chapter in CHAPTERS}
 SHARED = sorted({*PACKAGE, *EVIDENCE}.difference(*OWN.values()))
 # The chapters that take the digits that are in the data folder where no data set is named.
-OF_DIGITS = {name for name, files in OWN.items() if any("DigitSpec" in Path(f).read_text("utf-8") for f in files)}
+CODE = {name: "".join(Path(f).read_text("utf-8") for f in files if f.endswith(".py")) for name, files in OWN.items()}
+OF_DIGITS = {name for name, code in CODE.items() if "DigitSpec" in code}
 
 
 wildcard_constraints:
