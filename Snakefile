@@ -55,6 +55,16 @@ def share(w):
     return -(-CORES // 2) if w.language == "en" else 1
 
 
+# By the time that their notebooks take where two of them share two cores.
+LONGEST = ["activations", "ablations", "kernels", "training_speed", "ensemble"]
+
+
+def early(w):
+    """The notebooks that take longest begin first: one that begins last leaves a core without work."""
+    chapter = w.name[3:]
+    return len(LONGEST) - LONGEST.index(chapter) if w.language == "en" and chapter in LONGEST else 0
+
+
 OWN = {chapter: own(chapter) for chapter in CHAPTERS}
 SHARED = sorted({*PACKAGE, *EVIDENCE}.difference(*OWN.values()))
 # The chapters that take the digits that are in the data folder where no data set is named.
@@ -97,6 +107,7 @@ rule notebook:
         # Not for the command: when MNIST comes or goes, what was run with the other digits runs again.
         auto=lambda w: paths.digits() if w.name[3:] in OF_DIGITS and "dataset" not in PARAMETERS else "",
     threads: share
+    priority: early
     resources:
         gpu=lambda w: int(on_gpu(w)),
     shell:
