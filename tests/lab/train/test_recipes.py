@@ -49,9 +49,9 @@ def test_inception_is_trained_without_anything_of_section_4_2_1():
     assert (BASE.weight_scale, BASE.per_activation) == (1, False)
 
 
-def test_the_five_networks_and_three_controls():
+def test_the_five_networks_and_five_controls():
     assert list(NETWORKS)[:5] == ["inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid"]
-    assert list(NETWORKS)[5:] == ["plain_x5", "plain_x30", "sigmoid"]
+    assert list(NETWORKS)[5:] == ["plain_x5", "plain_x30", "sigmoid", "bn_x5_slow", "bn_x30_slow"]
 
 
 def test_bn_x5_has_all_seven_changes_by_the_papers_factors():
@@ -71,6 +71,13 @@ def test_with_the_changes_the_rate_decays_six_times_faster():
     assert [rate_after(BASE, t) for t in (200, 400)] == pytest.approx([0.015, 0.0075])
     assert [rate_after(x5, t) for t in (0, 100, 200)] == pytest.approx([0.15, 0.15 / 8, 0.15 / 64])
     assert rate_after(x5, 50) / 0.15 == pytest.approx(rate_after(BASE, 300) / 0.03)
+
+
+def test_slow_decay_is_that_of_inception():
+    for name in ("bn_x5", "bn_x30"):
+        slow, fast = NETWORKS[f"{name}_slow"], NETWORKS[name]
+        assert slow.steps == BASE.steps
+        assert rate_after(slow, 200) / fast.learning_rate == pytest.approx(rate_after(BASE, 200) / BASE.learning_rate)
 
 
 def test_at_the_papers_size_the_rates_are_the_papers():
@@ -94,6 +101,8 @@ def test_at_the_papers_size_the_rates_are_the_papers():
         ("plain_x5", "inception", {"learning_rate"}),
         ("plain_x30", "inception", {"learning_rate"}),
         ("sigmoid", "inception", {"activation"}),
+        ("bn_x5_slow", "bn_x5", {"halflife", "steps"}),
+        ("bn_x30_slow", "bn_x30", {"halflife", "steps"}),
     ],
 )
 def test_two_networks_differ_in_what_is_compared_and_nothing_else(name, beside, expected):

@@ -74,7 +74,7 @@ def test_where_some_networks_have_a_few_seeds_no_more_are_trained_kept_or_missed
     spec = ImageSpec(scale="cpu", dataset="tiny-imagenet", learning_rate=0.03)
     networks = recipes.networks(spec.base(0.03))
     wanted = sweep.pairs(spec, networks)
-    assert len(wanted) == len(set(wanted)) == 6 * 12 + 20 + 5
+    assert len(wanted) == len(set(wanted)) == 8 * 12 + 20 + 5
     assert [seed for _, seed in wanted] == sorted(seed for _, seed in wanted)
     curve = {"validation": np.zeros(51), "diverged": np.array(-1), "infinite": np.array(False)}
     curve |= {"final_test": np.array(0.1), "final_train": np.array(0.2)}

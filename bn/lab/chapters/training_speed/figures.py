@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from bn.lab.chapters.training_speed import views
 from bn.lab.chapters.training_speed.record import KINDS
-from bn.lab.chapters.training_speed.views import CONTROLS, FACTORS, FIVE
+from bn.lab.chapters.training_speed.views import FACTORS, FIVE, SLOW, WITHOUT_BN
 from bn.lab.judge import curves, statistics
 from bn.lab.show import seeds, speech
 from bn.lab.show.numbers import NONE, number, percent, ratio, times
@@ -27,6 +27,8 @@ STYLES = {
     "plain_x5": ("#a8560c", _DOTS, "P"),
     "plain_x30": ("#8a6a50", _DASH_DOTS, "h"),
     "sigmoid": ("#b5493a", _LONG, "p"),
+    "bn_x5_slow": ("#168f8f", LINES["bn"], "<"),
+    "bn_x30_slow": ("#168f8f", _DASH_DOTS, ">"),
 }
 STYLES |= {"plain": STYLES["inception"], "plain_x1": STYLES["inception"]}
 STYLES |= {"bn": STYLES["bn_x5"], "bn_x1": STYLES["bn_baseline"]}
@@ -44,7 +46,7 @@ def result(record: dict, language: str) -> str:
 def figure2(record: dict, language: str) -> Drawing:
     """Figure 2: validation accuracy of the five networks over the training; beside it the controls without BN."""
     _, view = words(language), views.papers(record)
-    sides = {_("(a) The five networks"): FIVE, _("(b) Controls, all without BN"): ("inception", *CONTROLS)}
+    sides = {_("(a) The five networks"): FIVE, _("(b) Controls, all without BN"): ("inception", *WITHOUT_BN)}
     sides = {title: views.there(view, names) for title, names in sides.items()}
     labels = {title: {name: views.name(name, language) for name in names} for title, names in sides.items()}
     with_bn = views.there(view, FIVE[1:])
@@ -65,6 +67,28 @@ def figure2(record: dict, language: str) -> Drawing:
         "comes to Inception's best, mean over seeds; a network that does not get there in every seed has none. The "
         "networks with the changes of section 4.2.1 are trained for half the steps."
     )
+    return Drawing(_panels(view, labels, language), title, _notes(note, record, view, views.names(language), language))
+
+
+def decay(record: dict, language: str) -> Drawing:
+    """BN-x5 and BN-x30 as they are, and with a rate that decays as slowly as Inception's."""
+    _, view = words(language), views.papers(record)
+    names = views.there(view, ("inception", "bn_x5", "bn_x30", *SLOW))
+    title = views.title(
+        view,
+        "bn_x5_slow",
+        language,
+        N_(
+            "With a decay as slow as Inception's, BN-x5 comes to Inception's best accuracy, {target}, after {fast} "
+            "steps; Inception itself after {slow}."
+        ),
+        N_("With a decay as slow as Inception's, BN-x5 does not come to Inception's best accuracy in every seed."),
+    )
+    note = _(
+        "Mean over seeds with its 95% interval; a mark on the thin line as in Figure 2. The two with slow decay are "
+        "controls, which no verdict hangs on."
+    )
+    labels = {_("Fast decay and slow"): {name: views.name(name, language) for name in names}}
     return Drawing(_panels(view, labels, language), title, _notes(note, record, view, views.names(language), language))
 
 

@@ -15,7 +15,9 @@ from bn.lab.show.numbers import interval, isolated, number, percent, ratio, time
 from bn.lab.show.words import N_, words
 
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
-CONTROLS = ("plain_x5", "plain_x30", "sigmoid")
+WITHOUT_BN = ("plain_x5", "plain_x30", "sigmoid")
+SLOW = ("bn_x5_slow", "bn_x30_slow")  # their rate decays as that of Inception
+CONTROLS = WITHOUT_BN + SLOW
 FACTORS = (1, 5, 30)  # of the learning rate, with all else equal
 NAMES = {
     "inception": "Inception",
@@ -26,6 +28,8 @@ NAMES = {
     "plain_x5": "Inception ×5",
     "plain_x30": "Inception ×30",
     "sigmoid": N_("Inception, sigmoids"),
+    "bn_x5_slow": N_("BN-x5, slow decay"),
+    "bn_x30_slow": N_("BN-x30, slow decay"),
 }
 UNFINISHED = N_("{network} is not trained yet.")
 NONE_THERE = N_("These networks are not trained yet.")

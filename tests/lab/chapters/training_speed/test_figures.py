@@ -11,7 +11,7 @@ from seen import bare
 from bn.lab import paper, show
 from bn.lab.chapters.training_speed import figures, findings, tables, views
 
-DRAWINGS = (figures.figure2, figures.equal, figures.sweep)
+DRAWINGS = (figures.figure2, figures.decay, figures.equal, figures.sweep)
 TABLES = (tables.figure3, tables.divergence, tables.equal, tables.best, tables.throughput)
 LOW, EVERY = 0.1, 10
 each_language = pytest.mark.parametrize("language", ["en", "ar"])
@@ -64,6 +64,8 @@ def record() -> dict:
             "plain_x5": network(11, 0.3, [0, 0], 0.05, (30, None)),
             "plain_x30": network(11, 0.3, [never, never], 0.3, (10, 10)),
             "sigmoid": network(11, LOW, [0, 0]),
+            "bn_x5_slow": network(11, 0.58, [1, 2], 0.05),
+            "bn_x30_slow": network(11, 0.5, [2, 3], 0.3),
         },
         "equal": {
             "plain_x1": network(6, 0.3, [0, 0]),
@@ -123,7 +125,7 @@ def cells(html: str) -> dict[str, list[str]]:
 @each_language
 def test_everything_is_drawn_in_its_language_and_nothing_is_said_to_be_nan(record, language):
     html = all_html(record, language)
-    assert html.count("<svg") == 6
+    assert html.count("<svg") == 7
     assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
     names = {"Inception", "BN", "Baseline", "x5", "x30", "Sigmoid", "scikit", "learn", "CPU", "float32"}
     names |= {"CUDA", "graph", "torch", "Clopper", "Pearson"}
@@ -162,7 +164,7 @@ def test_an_inception_that_diverges_at_once_is_no_opponent(record, language):
     record["networks"]["inception"] = record["best"]["plain"] = lost
     html = all_html(record, language)
     assert not re.search(r"\b(nan|inf|None)\b", plain(html) + shown(html))
-    assert html.count("there is nothing to compare with" if language == "en" else "فلا دقة تُقارَن بها") == 4
+    assert html.count("there is nothing to compare with" if language == "en" else "فلا دقة تُقارَن بها") == 5
 
 
 def test_figure_3_has_our_numbers_beside_the_papers(record):
@@ -177,7 +179,7 @@ def test_figure_3_has_our_numbers_beside_the_papers(record):
     assert rows["Inception rate 0.01, 2 seeds"][3] == "1 75 steps, 2/2"
     assert rows["BN-x5 rate 0.05, 2 seeds"][5].startswith("50.0 [")
     assert rows["BN-x5 rate 0.05, 2 seeds"][7].startswith("50.0 [")
-    assert len([name for name in rows if "(control)" in name]) == 3
+    assert len([name for name in rows if "(control)" in name]) == 5
 
 
 def test_the_levels_of_figure_3_are_shares_of_inceptions_best(record):
@@ -290,6 +292,18 @@ def whole(record: dict) -> dict:
     for name in views.CONTROLS:
         record["networks"][name] = network(11, 0.3, [0, 0])
     return record
+
+
+def test_the_figure_of_decay_says_when_bn_x5_with_slow_decay_gets_there(record):
+    drawing = figures.decay(record, "en")
+    assert "BN-x5 comes to Inception's best accuracy, 40.0%, after 35 steps; Inception itself after 75" in bare(
+        drawing.title
+    )
+    ((figure, _),) = drawing.panels
+    labels = [bare(line.get_label()) for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    assert labels[1:] == ["Inception", "BN-x5", "BN-x30", "BN-x5, slow decay", "BN-x30, slow decay"]
+    record["networks"]["bn_x5_slow"] = network(11, LOW, [0, 0], 0.05)
+    assert "BN-x5 does not come to Inception's best" in bare(figures.decay(record, "en").title)
 
 
 @pytest.mark.parametrize("draw", [figures.figure2, figures.equal])
