@@ -53,7 +53,8 @@ class ImageSize:
 
 SHORT = ("3b", "3c", "4e", "5b")  # a module for each kind of pool and both strides: 27 convolutions, not 69
 # Networks that a verdict hangs on have twelve seeds, and so have two whose decay is slow: they came when the verdicts
-# were known, to tell what hangs on the decay. Those only shown beside them have five. The one of which the paper says that its parameters become infinite has all twenty: that is a share of the seeds, whose interval is wide.
+# were known, to tell what hangs on the decay. Those only shown beside them have five. The one of which the paper says
+# that its parameters become infinite has all twenty: that is a share of the seeds, whose interval is wide.
 _JUDGED = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid", "sigmoid", "bn_x1")
 _SLOW = ("bn_x5_slow", "bn_x30_slow")
 _BESIDE = ("plain_x1", "plain_x30", "plain", "bn")
