@@ -83,8 +83,7 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
 
 def _changed_since(claim: Claim, digest: str | None) -> bool:
     """Whether the rule or its estimator is another, and not one that is known to estimate the same but for rounding."""
-    same = records.carried(digest) if digest else None
-    return claim.changed_since(same["now"] if same and same["bytes"] is not None else digest)
+    return claim.changed_since(digest and records.later(digest))
 
 
 def of_the_paper_alone(claim: Claim) -> bool:

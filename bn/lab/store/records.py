@@ -104,16 +104,27 @@ def carried(code: str) -> dict | None:
         raise RecordError(f"{path} is not in order: {type(error).__name__}: {error}") from None
 
 
+def later(digest: str) -> str:
+    """Today's digest of a rule that computes the same as that of this digest; of any other, this."""
+    same = carried(digest)
+    return same["now"] if same and same["bytes"] is not None else digest
+
+
 def numbers(values) -> list[float | None]:
     """Plain numbers with five significant digits; what is not finite becomes None, as JSON has no NaN."""
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(values, float)]
 
 
 def rules(metas: Sequence[dict]) -> dict[str, str]:
-    """The digest of each rule as the runs knew it; where they differ, none, so that the ledger marks it."""
+    """The digest of each rule as the runs knew it; where they differ, none, so that the ledger marks it.
+
+    Runs from before and after a change that is carried over do not differ: they have the later digest.
+    """
     digests = {}
     for name in claims.ledger():
         known = {meta["rules"].get(name) for meta in metas}
+        if len(known) > 1:
+            known = {digest and later(digest) for digest in known}
         digests[name] = known.pop() if len(known) == 1 else None
     return digests
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import made_up
 import numpy as np
 import pytest
+import yaml
 
 from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
@@ -239,6 +240,20 @@ def test_a_record_of_another_chapter_or_scale_decides_nothing(tmp_path, monkeypa
         with pytest.raises(records.RecordError, match=r"holds the record of algorithm at scale cpu") as caught:
             records.deciding(name)
         assert str(path) in str(caught.value)
+
+
+def test_runs_from_before_and_after_a_change_that_is_carried_over_have_one_rule(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    entry = {"commit": "c", "why": "it computes the same"}
+    entries = {"old": entry | {"now": "new", "bytes": False}, "other": entry | {"now": "new", "bytes": None}}
+    (tmp_path / "carried.yml").write_text(yaml.safe_dump(entries))
+
+    def kept(*digests: str | None) -> str | None:
+        return records.rules([{"rules": {"multicrop": digest}} for digest in digests])["multicrop"]
+
+    assert kept("old", "new", "old") == "new"
+    assert kept("old", "old") == "old"  # as the runs knew it
+    assert kept("other", "new") is kept("old", "third") is kept("new", None) is None
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "3", "a: [", "a: 3", "a: {now: b}"])

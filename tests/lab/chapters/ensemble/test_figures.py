@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import seen
 
-from bn.lab.chapters.ensemble import figures
+from bn.lab.chapters.ensemble import figures, findings
 from bn.lab.chapters.ensemble.record import averaged
 from bn.lab.show.style import svg
 from bn.lab.train import recipes
@@ -71,6 +71,8 @@ def test_the_result_has_both_gains_with_their_intervals(six):
     found = seen.plain(figures.result(six, "en"))
     assert "together is 0.00 [−12.71, 12.71] points below that of the best of them;" in found
     assert found.endswith("on 10 crops is 3.00 [3.00, 3.00] points below its error on one crop.")
+    (finding,) = map(seen.plain, findings.findings(six, "en"))
+    assert finding == f"{found} All of that is on small photographs."
 
 
 def test_each_mean_has_its_interval_over_the_sixes(six):
