@@ -70,14 +70,17 @@ def test_what_is_carried_over_is_of_a_record_and_says_why():
 
 @each_record
 def test_what_a_target_is_rounded_to_moves_no_estimate_that_anybody_sees(path, monkeypatch):
-    """By this the rules of these records are carried over: without the rounding all is the same to three digits."""
+    """By this the rules of these records are carried over: without the rounding all is the same to three digits.
+
+    The rule of bnx5-14x is not: an end of its interval moves in the third digit, so the card has its mark.
+    """
     record = records.read(path)
     of_targets = [claim for claim in claims.of_chapter(record["experiment"]) if claim.kind == "measured" and claim.rule]
     if record["scale"] == "compiled" or not of_targets:
         return
     rounded = {claim.id: verdicts.judge(claim.id, record) for claim in of_targets}
     monkeypatch.setattr(curves, "_DIGITS", 17)
-    for claim in of_targets:
+    for claim in (claim for claim in of_targets if not rounded[claim.id].rule_changed):
         exact = verdicts.judge(claim.id, record)
         assert exact.verdict == rounded[claim.id].verdict
         for one, other in zip(exact.conditions, rounded[claim.id].conditions, strict=True):
