@@ -3,8 +3,10 @@
 import math
 import string
 
+import numpy as np
+
 from bn.lab import paper
-from bn.lab.judge import replaced, verdicts
+from bn.lab.judge import curves, replaced, statistics, verdicts
 from bn.lab.judge.parts import sized
 from bn.lab.judge.statistics import Estimate
 from bn.lab.judge.verdicts import Condition, Verdict
@@ -96,6 +98,20 @@ def rate(record: dict, language: str) -> str:
         return _("The learning rate of Inception was given: {rate}.").format(rate=chosen)
     sentence = _("The learning rate of Inception is {rate}, the best of a sweep on other seeds: {seeds}.")
     return sentence.format(rate=chosen, seeds=_.listed([left_to_right(seed) for seed in found["seeds"]]))
+
+
+def own_best(inception: dict, language: str) -> str:
+    """When in its training Inception is at its best, so that one sees whether the target is where its steps end."""
+    _, evaluated, steps = words(language), inception["steps"], np.array(curves.steps_to_own_peak(inception))
+    if not np.isfinite(steps).all():
+        return ""
+    at = statistics.mean(steps / evaluated[-1], bounds=(0, 1))
+    sentence = _("Inception is at its best after {share} of its steps{interval}; it was evaluated at every {every}.")
+    return sentence.format(
+        share=numbers.percent(at.value, 0),
+        interval=numbers.interval(at, 0, scale=100, unit="%"),
+        every=numbers.percent(evaluated[1] / evaluated[-1]),
+    )
 
 
 def _images(record: dict, language: str) -> str:

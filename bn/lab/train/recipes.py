@@ -61,7 +61,7 @@ _BESIDE = ("plain_x1", "plain_x30", "plain", "bn")
 # Twenty classes of photographs, for three hours of one core. Decay was chosen by Inception alone, on seeds 90 and 91
 # at a rate of 0.03, so that it has come to rest: with 6 halvings it is within 5% of its best after 50% and 40% of the
 # training (best: 0.186, 0.210), with 4 after 80% and 85% (0.196, 0.206), with 3 after 53% and 83% (0.188, 0.222). BN-x5
-# had been seen once by then, on seed 90 with 3: 0.248.
+# had been seen twice by then: 0.248 on seed 90 with 3, and 0.316 in an earlier trial, with 2 in 4,000 steps.
 _TWENTY = ImageSize(
     steps=2_000,
     seeds=tuple(range(4000, 4020)),

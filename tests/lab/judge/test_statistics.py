@@ -142,6 +142,14 @@ class TestRatio:
         np.testing.assert_allclose(found.value, value)
         assert _is_bare(found, len(a))
 
+    def test_covers_less_of_few_seeds_whose_values_double_from_one_to_the_next(self):
+        """As the highest rates do: where all agree by chance, the interval has no width. The book says so."""
+        rng, shape = np.random.default_rng(4), (4_000, 5)
+        bn, plain = (2.0 ** (rng.random(shape) < 0.2), 0.5 ** (rng.random(shape) < 0.2))
+        low, high = np.array([_ends(statistics.ratio(a, b)) for a, b in zip(bn, plain, strict=True)]).T
+        assert 0.86 < _covered(low, high, 2**0.4) < 0.90
+        assert np.mean(low == high) == pytest.approx(0.64**5 + 0.32**5 + 0.04**5, abs=0.015)
+
     def test_covers_95_percent_of_five_seeds_where_the_bootstrap_does_not(self):
         rng = np.random.default_rng(2)
         found = [_ends(statistics.ratio(*_pairs(rng))) for _ in range(2_000)]

@@ -59,8 +59,8 @@ def clearly(record: dict, sign: int, language: str) -> str:
     """The changes that clearly raise the final accuracy of BN-x5, or with -1 lower it, and by how much."""
     _ = words(language)
     means = {change: statistics.mean(estimates.gains(record, "left_out", change)) for change in CHANGES}
-    moved = {change: mean for change, mean in means.items() if _clear(mean) and sign * mean.value > 0}
-    return _.listed([f"{_(_MADE[change])} {with_sign(mean)}" for change, mean in moved.items()], ";") or _("none")
+    moved = [change for change in _clear(means) if sign * means[change].value > 0]
+    return _.listed([f"{_(_MADE[change])} {with_sign(means[change])}" for change in moved], ";") or _("none")
 
 
 def changes(record: dict, language: str) -> Drawing:
@@ -80,9 +80,9 @@ def gaps(record: dict, language: str) -> Drawing:
     _same_width([figure.axes[0] for figure, _alt in panels])
     counts = {"all": number(len(CHANGES))}
     for part in PARTS:
-        clear = [e for e in (more_overfitting(record, part, change) for change in CHANGES) if _clear(e)]
-        counts[f"{part}_up"] = number(sum(e.value > 0 for e in clear))
-        counts[f"{part}_down"] = number(sum(e.value < 0 for e in clear))
+        wider = {change: more_overfitting(record, part, change) for change in CHANGES}
+        counts[f"{part}_up"] = number(sum(wider[change].value > 0 for change in _clear(wider)))
+        counts[f"{part}_down"] = number(sum(wider[change].value < 0 for change in _clear(wider)))
     title = _(
         "The gap between training and test images is clearly widened by {alone_up} of the {all} changes made alone "
         "and narrowed by {alone_down}; made after all others, it is widened by {left_out_up} and narrowed by "
@@ -90,8 +90,8 @@ def gaps(record: dict, language: str) -> Drawing:
     )
     note = _(
         "Accuracy on training images less that on test images, at the end of the training: mean over seeds with its "
-        "95% interval; a network that diverged counts as chance on both. Clearly: the interval of the differences, "
-        "seed by seed, leaves out zero."
+        "95% interval; a network that diverged counts as chance on both. Clearly: zero is ruled out for the "
+        "differences, seed by seed, when the seven are taken together (Holm's correction of their p-values)."
     )
     return Drawing(panels, title.format(**counts), f"{note} {times_seen(record, language)}")
 
@@ -145,8 +145,9 @@ def _changes(record: dict, part: str, gains: dict, limits: tuple[float, float], 
     _, labels = words(language), []
     title = _(_PANELS[part])
     axes = panel(title, language, _SIZE)
+    clear = _clear({change: statistics.mean(gain) for change, gain in gains.items()})
     for y, (change, gain) in enumerate(gains.items()):
-        _row(axes, y, gain)
+        _row(axes, y, gain, COLOURS["bn"] if change in clear else QUIET)
         ended = seeds.diverged(_ended(record, part, change), language)
         lines = [_(NAMES[change]), how(record, change, language), ended]
         labels.append("\n".join(filter(None, lines)))
@@ -183,11 +184,10 @@ def _ended(record: dict, part: str, change: str) -> list[bool]:
     return [any(both) for both in zip(*pair, strict=True)]
 
 
-def _row(axes: Axes, y: int, gain: list[float]) -> None:
+def _row(axes: Axes, y: int, gain: list[float], colour: str) -> None:
     """The mean and its interval, the seeds under it."""
-    estimate = statistics.mean(gain)
     axes.plot(gain, [y + 0.25] * len(gain), ".", color=QUIET, markersize=4, alpha=0.7)
-    _mark(axes, y, estimate, COLOURS["bn"] if _clear(estimate) else QUIET)
+    _mark(axes, y, statistics.mean(gain), colour)
 
 
 def _mark(axes: Axes, y: float, estimate: Estimate, colour: str, **style) -> None:
@@ -226,9 +226,10 @@ def _same_width(axes: list[Axes]) -> None:
         axis.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
-def _clear(estimate: Estimate) -> bool:
-    """Whether the interval leaves out zero."""
-    return estimate.low > 0 or estimate.high < 0
+def _clear(of_changes: dict[str, Estimate]) -> list[str]:
+    """The changes whose estimate is not 0 when all are taken together: by p-values that Holm's method adjusts."""
+    adjusted = statistics.holm(statistics.p_value(estimate, 0.0) for estimate in of_changes.values())
+    return [change for change, p in zip(of_changes, adjusted, strict=True) if p < 1 - statistics.LEVEL]
 
 
 def _limits(gains: list[list[float]]) -> tuple[float, float]:
@@ -251,11 +252,11 @@ def _title(gains: dict, language: str) -> str:
     """How many changes help and how many harm, and how many of them clearly."""
     _, counts = words(language), {"all": number(len(CHANGES))}
     for part in PARTS:
-        means = [statistics.mean(gain) for gain in gains[part].values()]
+        means = {change: statistics.mean(gain) for change, gain in gains[part].items()}
         for name, sign in (("up", 1), ("down", -1)):
-            moved = [e for e in means if sign * e.value > 0]
+            moved = [change for change, mean in means.items() if sign * mean.value > 0]
             counts[f"{part}_{name}"] = number(len(moved))
-            counts[f"{part}_{name}_clear"] = number(sum(map(_clear, moved)))
+            counts[f"{part}_{name}_clear"] = number(len({*moved} & {*_clear(means)}))
     return _(
         "The accuracy is raised by {alone_up} of the {all} changes made alone ({alone_up_clear} clearly) and lowered "
         "by {alone_down} ({alone_down_clear} clearly); made after all others, it is raised by {left_out_up} "
@@ -266,8 +267,9 @@ def _title(gains: dict, language: str) -> str:
 def _note(record: dict, language: str) -> str:
     _ = words(language)
     note = _(
-        "Final test accuracy. Dots: the seeds. Marks: their mean with its 95% interval, blue where it leaves out zero, "
-        "which is what clearly means; an interval that is wider than the panel runs on; a network that diverged counts "
+        "Final test accuracy. Dots: the seeds. Marks: their mean with its 95% interval, blue where zero is ruled out "
+        "when the seven changes are taken together (Holm's correction of their p-values), which is what clearly "
+        "means; an interval that is wider than the panel runs on; a network that diverged counts "
         "as chance. Dashed: {margin} points, the loss that is allowed to a change that need only do no harm; the axis "
         "is linear to one point and logarithmic beyond. (a) BN-Baseline with one change, less BN-Baseline after as "
         "many steps. (b) BN-x5 less BN-x5 without the change."

@@ -40,7 +40,8 @@ def changes(record: dict, language: str) -> HTML:
             ";",
         ),
     )
-    return html.table(head, rows, record, language, note=f"{speech.size(record, language)} {note}")
+    said = (speech.size(record, language), note, speech.own_best(networks["inception"], language))
+    return html.table(head, rows, record, language, note=" ".join(filter(None, said)))
 
 
 def shuffling(record: dict, language: str) -> HTML:

@@ -169,9 +169,11 @@ def _drift_note(record: dict, language: str) -> str:
     sentence = _(
         "Wasserstein-1 distance of the distributions of a unit's input a tenth of the training apart, in pooled "
         "standard deviations: the median of the 100 units, geometric mean over seeds with its 95% interval. The same "
-        "setting: {same} Each at its own best: {best}"
+        "setting: {same} Each at its own best: {best} The ratio is of the whole training; without its first tenth, in "
+        "which the networks leave their first weights, it is {figure1} and {tuned}."
     )
-    return sentence.format(same=said(record["figure1"], language), best=said(record["tuned"], language))
+    later = {part: numbers.with_interval(stability(record, part)["later_ratio"], 2) for part in SETTINGS}
+    return sentence.format(same=said(record["figure1"], language), best=said(record["tuned"], language), **later)
 
 
 def _band(axes: Axes, x: np.ndarray, values: np.ndarray, name: str, label: str) -> None:

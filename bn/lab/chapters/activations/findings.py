@@ -36,14 +36,26 @@ def _at_its_best(record: dict, language: str) -> str:
             "With each network at its own best setting it is the slower one, with {share} of the steps; its final "
             "accuracy differs by {gain} percentage points."
         )
-    else:
+    elif ratio.low < ratio.high:
         sentence = _(
-            "With each network at its own best setting, nothing is left of that as far as looks every {every} can "
-            "tell: BN needs {share} of the steps, and its final accuracy differs by {gain} percentage points."
+            "With each network at its own best setting there is no clear difference: BN needs {share} of the steps, "
+            "and its final accuracy differs by {gain} percentage points."
+        )
+    else:  # to the same look in every seed
+        sentence = _(
+            "With each network at its own best setting, looks every {every} show no difference in the steps to "
+            "{target}, though at the first of them BN is ahead by {lead} percentage points; its final accuracy differs "
+            "by {gain}."
         )
     steps = record["tuned"]["bn"]["steps"]
-    gained = numbers.signed(gain.value) + numbers.interval(gain, 2)
-    return sentence.format(share=_percent(ratio), gain=gained, every=speech.steps(steps[1] - steps[0], language))
+    first = [[seed[1] for seed in record["tuned"][name]["validation"]] for name in ("bn", "plain")]
+    return sentence.format(
+        share=_percent(ratio),
+        gain=_points(gain),
+        lead=_points(estimates.points(*first)),
+        every=speech.steps(steps[1] - steps[0], language),
+        target=percent(estimates.TARGET, 0),
+    )
 
 
 def _tolerance(record: dict, language: str) -> str:
@@ -68,6 +80,10 @@ def _tolerance(record: dict, language: str) -> str:
         bn_range=number(weights["range_bn"].value),
         plain_range=number(weights["range_plain"].value),
     )
+
+
+def _points(gain: Estimate) -> str:
+    return numbers.signed(gain.value) + numbers.interval(gain, 2)
 
 
 def _percent(estimate: Estimate) -> str:

@@ -45,7 +45,7 @@ def result(record: dict, language: str) -> str:
 
 def figure2(record: dict, language: str) -> Drawing:
     """Figure 2: validation accuracy of the five networks over the training; beside it the controls without BN."""
-    _, view = words(language), views.papers(record)
+    _, view = words(language), views.only(views.papers(record), (*FIVE, *WITHOUT_BN))
     sides = {_("(a) The five networks"): FIVE, _("(b) Controls, all without BN"): ("inception", *WITHOUT_BN)}
     sides = {title: views.there(view, names) for title, names in sides.items()}
     labels = {title: {name: views.name(name, language) for name in names} for title, names in sides.items()}
@@ -72,8 +72,7 @@ def figure2(record: dict, language: str) -> Drawing:
 
 def decay(record: dict, language: str) -> Drawing:
     """BN-x5 and BN-x30 as they are, and with a rate that decays as slowly as Inception's."""
-    _, view = words(language), views.papers(record)
-    names = views.there(view, ("inception", "bn_x5", "bn_x30", *SLOW))
+    _, view = words(language), views.only(views.papers(record), ("inception", "bn_x5", "bn_x30", *SLOW))
     title = views.title(
         view,
         "bn_x5_slow",
@@ -88,7 +87,7 @@ def decay(record: dict, language: str) -> Drawing:
         "Mean over seeds with its 95% interval; a mark on the thin line as in Figure 2. The two with slow decay are "
         "controls, which no verdict hangs on."
     )
-    labels = {_("Fast decay and slow"): {name: views.name(name, language) for name in names}}
+    labels = {_("Fast decay and slow"): {name: views.name(name, language) for name in view["networks"]}}
     return Drawing(_panels(view, labels, language), title, _notes(note, record, view, views.names(language), language))
 
 
@@ -134,8 +133,8 @@ def sweep(record: dict, language: str) -> Drawing:
     else:
         title = _("The best rate is {plain} for Inception; that for BN is not known yet.").format(**shown)
     note = _(
-        "At each rate: the mean of the last five evaluations on validation images; dots: seeds; a cross: a seed "
-        "diverges. The curves: mean over seeds with its 95% interval."
+        "At each rate: the mean of the last five evaluations on validation images; dots: the seeds of the sweep; a "
+        "cross: a seed diverges. The curves: mean over seeds with its 95% interval."
     )
     ends = [shown[kind] for kind, rate in chosen.items() if rate in (min(rates), max(rates))]
     if ends:
@@ -157,7 +156,7 @@ def _notes(note: str, record: dict, view: dict, called: dict[str, str], language
     said = (
         note,
         _cross_note(view["networks"], language),
-        views.own_best(view, language),
+        speech.own_best(inception, language),
         speech.rate(record, language),
         views.seeds_note(view, called, record["asked"]["seeds"], language),
         chance,

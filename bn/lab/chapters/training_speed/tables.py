@@ -54,7 +54,7 @@ def figure3(record: dict, language: str) -> HTML:
     )
     note = _("The paper's factors are computed from the steps that it prints; a dash: it says nothing.")
     head = _beside(_head(language), [_("in the\npaper")] * 2)
-    return _table(title, head, rows, f"{_note(view, language)} {note}", record, language)
+    return _table(title, head, rows, f"{_note(view, language)} {note}", _seen(record, view), language)
 
 
 def divergence(record: dict, language: str) -> HTML:
@@ -70,7 +70,7 @@ def divergence(record: dict, language: str) -> HTML:
         "chance; a network that became infinite is there too. Shares of the seeds have intervals of Clopper and "
         "Pearson, 95%."
     ).format(limit=number(curves.LOST))
-    return _table(_divergence_title(view, language), head, rows, note, record, language)
+    return _table(_divergence_title(view, language), head, rows, note, _seen(record, view), language)
 
 
 def equal(record: dict, language: str) -> HTML:
@@ -136,7 +136,13 @@ def _per_second(speed: dict) -> list[str]:
 def _comparison(view: dict, labels: dict[str, str], title: str, record: dict, language: str) -> HTML:
     """A table of our own measures, a row for each of the labelled networks."""
     rows = [_measures(view, name, labels[name], language) for name in views.there(view, labels)]
-    return _table(title, _head(language), rows, _note(view, language), record, language)
+    return _table(title, _head(language), rows, _note(view, language), _seen(record, view), language)
+
+
+def _seen(record: dict, view: dict) -> dict:
+    """The record with the seeds of the networks in the table: some have fewer than were asked for."""
+    seen = {seed for network in view["networks"].values() for seed in network["seeds"]}
+    return record | {"asked": record["asked"] | {"seeds": sorted(seen)}}
 
 
 def _table(title: str, head: list[str], rows: list[list[str]], note: str, record: dict, language: str) -> HTML:

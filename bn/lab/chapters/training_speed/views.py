@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bn.lab import paper
-from bn.lab.judge import curves, statistics
+from bn.lab.judge import curves
 from bn.lab.show import speech
-from bn.lab.show.numbers import interval, isolated, number, percent, ratio, times, with_interval
+from bn.lab.show.numbers import isolated, number, percent, ratio, times, with_interval
 from bn.lab.show.words import N_, words
 
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
@@ -63,6 +63,11 @@ def _compared(networks: dict) -> dict:
     """The view of those networks that have a seed of Inception's: where trainings are missing, some have none."""
     whole = {"networks": networks}
     return {"networks": {name: networks[name] for name in networks if _seeds(whole, name)}}
+
+
+def only(view: dict, names: Iterable[str]) -> dict:
+    """The view of some of its networks."""
+    return {"networks": {name: view["networks"][name] for name in there(view, names)}}
 
 
 def beside(view: dict, network: str) -> dict:
@@ -148,8 +153,12 @@ def pace(view: dict, network: str, language: str) -> str:
         return _(UNFINISHED).format(network=called)
     there = np.isfinite(steps(view, network))
     if not there.all():
-        part = _("{network} comes to Inception's best accuracy in {seeds} of the seeds.")
-        return part.format(network=called, seeds=ratio(there.sum(), there.size))
+        part = _(
+            "{network} comes to Inception's best accuracy in {seeds} of the seeds; in the paper, in {papers} times "
+            "fewer steps."
+        )
+        seeds = ratio(there.sum(), there.size)
+        return part.format(network=called, seeds=seeds, papers=papers_factor(network, language))
     whole = _("{network} comes to Inception's best accuracy in {factor} times fewer steps; in the paper, {papers}.")
     factor = with_interval(curves.speed_up(beside(view, network), network), 2)
     return whole.format(network=called, factor=factor, papers=papers_factor(network, language))
@@ -159,20 +168,6 @@ def papers_factor(network: str, language: str) -> str:
     """How many times fewer steps than Inception's, from the steps that the paper prints."""
     _, fewer = words(language), paper.FIGURE_3["inception"][0] / paper.FIGURE_3[network][0]
     return number(f"{fewer:.2f}" if network != "inception" else 1) if fewer else _("never")
-
-
-def own_best(view: dict, language: str) -> str:
-    """When in its training Inception is at its best, so that one sees whether the target is where its steps end."""
-    if reference_lost(view):
-        return ""
-    _, evaluated = words(language), view["networks"]["inception"]["steps"]
-    at = statistics.mean(np.array(steps(view, "inception")) / evaluated[-1], bounds=(0, 1))
-    sentence = _("Inception is at its best after {share} of its steps{interval}; it was evaluated at every {every}.")
-    return sentence.format(
-        share=percent(at.value, 0),
-        interval=interval(at, 0, scale=100, unit="%"),
-        every=percent(evaluated[1] / evaluated[-1]),
-    )
 
 
 def seeds_note(view: dict, called: Mapping[str, str], asked: Sequence[int], language: str) -> str:
