@@ -43,7 +43,7 @@ def _at_its_best(record: dict, language: str) -> str:
         )
     else:  # to the same look in every seed
         sentence = _(
-            "With each network at its own best setting, looks every {every} show no difference in the steps to "
+            "With each network at its own best setting, evaluations {every} apart show no difference in the steps to "
             "{target}, though at the first of them BN is ahead by {lead} percentage points; its final accuracy differs "
             "by {gain}."
         )

@@ -12,7 +12,7 @@ from bn.lab.judge import statistics
 from bn.lab.show.style import svg
 from bn.lab.train import recipes
 
-NAMES = {"BN", "Baseline", "Inception", "scikit", "learn"}
+NAMES = {"BN", "Baseline", "Inception", "Holm", "scikit", "learn"}
 
 
 @pytest.fixture
