@@ -32,11 +32,12 @@ def result(record: dict, language: str) -> str:
     six, many = estimates.ensemble(record)["ensemble_gain"], estimates.multicrop(record)["crops_gain"]
     _ = words(language)
     sentence = _(
-        "The top-1 error of six networks together is {six} points below that of the best of them; that of one network "
-        "on {crops} is {many} points below its error on one crop."
+        "The top-1 error of six networks together is {six} points below that of the best of them and {mean} below "
+        "their mean; that of one network on {crops} is {many} points below its error on one crop."
     )
     crops = _crops(record["crops"][-1], language)
-    return sentence.format(six=numbers.with_interval(six, 2), many=numbers.with_interval(many, 2), crops=crops)
+    gains = {"six": six, "mean": estimates.over_the_mean(record), "many": many}
+    return sentence.format(crops=crops, **{name: numbers.with_interval(gain, 2) for name, gain in gains.items()})
 
 
 def figure4(record: dict, language: str) -> HTML:
