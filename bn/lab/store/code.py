@@ -57,13 +57,18 @@ def digest_of_entry(module: str, table: str, key: str) -> str:
 
     Of no entry where there is no such module, dict or key. Raises RunError.
     """
-    then = definitions(module, table, key, _AT_START)
+    then = _definitions_at_start(module, table, key)
     return _digest(then, lambda sources: definitions(module, table, key, sources))
 
 
 @cache
 def _closure_at_start(roots: tuple[str, ...], kernels: bool) -> dict[str, str]:
     return closure(roots, _AT_START, kernels)
+
+
+@cache
+def _definitions_at_start(module: str, table: str, key: str) -> dict[str, str]:
+    return definitions(module, table, key, _AT_START)
 
 
 def _digest(then: dict[str, str], of: Callable[[Mapping[str, str]], dict[str, str]]) -> str:
