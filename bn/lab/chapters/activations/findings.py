@@ -36,16 +36,16 @@ def _at_its_best(record: dict, language: str) -> str:
             "With each network at its own best setting it is the slower one, with {share} of the steps; its final "
             "accuracy differs by {gain} percentage points."
         )
-    elif ratio.low < ratio.high:
-        sentence = _(
-            "With each network at its own best setting there is no clear difference: BN needs {share} of the steps, "
-            "and its final accuracy differs by {gain} percentage points."
-        )
-    else:  # to the same look in every seed
+    elif ratio.low == ratio.high:  # to the same look in every seed
         sentence = _(
             "With each network at its own best setting, evaluations {every} apart show no difference in the steps to "
             "{target}, though at the first of them BN is ahead by {lead} percentage points; its final accuracy differs "
             "by {gain}."
+        )
+    else:
+        sentence = _(
+            "With each network at its own best setting there is no clear difference: BN needs {share} of the steps, "
+            "and its final accuracy differs by {gain} percentage points."
         )
     steps = record["tuned"]["bn"]["steps"]
     first = [[seed[1] for seed in record["tuned"][name]["validation"]] for name in ("bn", "plain")]

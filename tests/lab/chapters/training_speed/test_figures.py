@@ -239,6 +239,11 @@ def test_the_result_tells_how_soon_bn_gets_there_or_in_how_many_seeds(record):
     assert plain(figures.result(record, "en")).endswith(last)
 
 
+def test_a_table_says_how_many_seeds_its_own_rows_have(record):
+    record["asked"]["seeds"] = [7, 8, 9]
+    assert "100 steps, 2 seeds." in plain(tables.best(record, "en").data)
+
+
 def test_infinite_and_at_chance_are_counted_apart(record):
     """At ×5 one of two seeds becomes infinite, the other ends at 30%; at ×30 both do; chance is 10%, the limit 15%."""
     html = tables.divergence(record, "en").data
