@@ -35,6 +35,7 @@ class Small:
     - `every`: steps between two evaluations; `steps` 0 trains nothing and measures the first weights.
     - `weight_decay`: λ of λ/2 ‖w‖², over weights and not over biases, γ and β.
     - `examples`: how many of the training images it sees, spread evenly over them, 0 for all.
+    - `watched`: of how many validation and test images the accuracies are, 0 for all.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Small:
     momentum: float = 0.0
     weight_decay: float = 0.0
     examples: int = 0
+    watched: int = 0
 
     @property
     def name(self) -> str:
@@ -62,7 +64,7 @@ class Trainer:
     def __init__(self, setting: Small, seed: int, data: Data, device: str = "cpu") -> None:
         self.setting, self.seed, self.device = setting, seed, torch.device(device)
         self.train = _on(data.train.spread(setting.examples), device)
-        self.validation, self.test = _on(data.validation, device), _on(data.test, device)
+        self.validation, self.test = (_on(s.spread(setting.watched), device) for s in (data.validation, data.test))
         self.study: ModuleType = importlib.import_module(setting.study)
         with self._drawing(_BUILD, 0):
             self.net: nn.Module = self.study.network(setting).to(device)
