@@ -45,6 +45,7 @@ def broken(mutation: Mutation) -> Iterator[ModuleType]:
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] == "bn" and module is not wrong:
                 _put(wrong, right, module, patch)
+        _put(wrong, right, right, patch)  # whoever holds one of its functions calls the wrong ones through it
         yield wrong
 
 

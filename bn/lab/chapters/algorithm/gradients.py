@@ -69,6 +69,26 @@ def grad_input_sums_zero(case: Case) -> Numbers:
     return {"sum": np.abs(dx.sum(0) / size).max(), "along_x_hat": np.abs(along_x_hat / size).max()}
 
 
+def bn_differentiable(case: Case) -> Numbers:
+    """With eps above 0 the two one-sided slopes along a random direction agree, where a feature is constant too."""
+    m, d = case.x.shape
+    rng = np.random.default_rng(case.seed)
+    constant = np.zeros((m, d))  # at 0, where a step of the size of √ε is not lost in rounding
+    direction = rng.normal(size=(m, d))
+    sides, analytic = [], []
+    for x in (case.x, constant):
+        scale = np.sqrt(x.var(0) + case.eps)
+        _, cache = reference.batch_norm(x, case.gamma, case.beta, case.eps)
+        dx, _, _ = reference.batch_norm_backward(case.dy, cache)
+        start = _loss(case, x=x.astype(np.longdouble))
+        step = np.longdouble(1e-7) * scale
+        ahead, behind = (_loss(case, x=x + sign * step * direction) for sign in (1, -1))
+        # In units of the output: a feature that hardly varies has a slope of the size 1/√ε.
+        sides.append(error((ahead - start) / step * scale, (start - behind) / step * scale))
+        analytic.append(error((dx * direction).sum(0) * scale, (ahead - behind) / (2 * step) * scale))
+    return {"one_sided": max(sides), "error": max(analytic)}
+
+
 def _finite_difference(case: Case, name: str) -> np.ndarray:
     """Gradient of the loss with respect to the named variable of the chain, by moving its value.
 

@@ -46,6 +46,13 @@ def alg1_transform(case: Case) -> Numbers:
     return {"error": error(case.forward()[0], expected)}
 
 
+def per_feature_normalization(case: Case) -> Numbers:
+    """Each feature by its own mean and deviation, without eps, against Python's exact sums, column by column."""
+    columns = [column.tolist() for column in case.x.T]
+    expected = [[(x - statistics.fmean(column)) / statistics.pstdev(column) for x in column] for column in columns]
+    return {"error": error(normalize(case.x, eps=0.0).x_hat, np.transpose(expected))}
+
+
 def eps_role(case: Case) -> Numbers:
     """Where a feature is constant, eps keeps output and gradient finite; else it shrinks the variance."""
     m, d = case.x.shape
@@ -81,6 +88,28 @@ def identity_recoverable(case: Case) -> Numbers:
         y, _ = reference.batch_norm(case.x, np.sqrt(case.x.var(0) + eps), case.x.mean(0), eps)
         errors[name] = error(y, case.x)
     return errors
+
+
+def affine_restores_capacity(case: Case) -> Numbers:
+    """Three sigmoid layers, and the same with BN whose gamma and beta are the statistics of its input."""
+    d = len(case.gamma)
+    rng = np.random.default_rng(case.seed)
+    plain = normalized = case.x
+    for _ in range(3):
+        weight, bias = rng.normal(size=(d, d)), rng.normal(size=d)
+        plain = expit(plain @ weight.T + bias)
+        x = normalized @ weight.T + bias
+        normalized = expit(reference.batch_norm(x, np.sqrt(x.var(0) + case.eps), x.mean(0), case.eps)[0])
+    return {"error": error(normalized, plain)}
+
+
+def joint_cov_singular(case: Case) -> Numbers:
+    """The covariance of m examples has rank m - 1 where there are more features than that: no inverse root."""
+    m, d = 8, 20
+    x = case.x[0, 0] + np.random.default_rng(case.seed).normal(size=(m, d))
+    covariance = x.T @ x / m - np.outer(x.mean(0), x.mean(0))  # E[xxᵀ] - E[x]E[x]ᵀ, section 2
+    eigenvalues = np.sort(np.linalg.eigvalsh(covariance))[::-1] / np.linalg.norm(covariance, 2)
+    return {"smallest_kept": eigenvalues[m - 2], "largest_lost": np.abs(eigenvalues[m - 1 :]).max()}
 
 
 def sigmoid_linear_regime(case: Case) -> Numbers:
@@ -243,11 +272,15 @@ def scale_invariance(case: Case) -> Numbers:
 
 
 CLAIMS = gradients.GRADIENTS | named(
+    per_feature_normalization,
     alg1_transform,
     eps_role,
     zero_sum_unit_square,
     joint_not_fixed,
     identity_recoverable,
+    affine_restores_capacity,
+    joint_cov_singular,
+    gradients.bn_differentiable,
     gradients.bn_couples_examples,
     gradients.grad_compact,
     gradients.grad_input_sums_zero,

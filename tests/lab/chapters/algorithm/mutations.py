@@ -12,6 +12,13 @@ _reference = partial(Mutation, "bn.reference")
 _identities = partial(Mutation, "bn.lab.chapters.algorithm.identities")
 MUTATIONS = {
     "alg1-transform": [_reference("np.sqrt(sigma2_B + eps)  # line 3", "(np.sqrt(sigma2_B) + eps)")],
+    "per-feature-normalization": [_reference("rows.sum(0) / m  # Algorithm 1, line 1", "rows.sum() / rows.size")],
+    "affine-restores-capacity": [_reference("gamma * x_hat + beta  # line 4", "gamma * x_hat")],
+    "joint-cov-singular": [_identities("- np.outer(x.mean(0), x.mean(0))", "")],
+    "bn-differentiable": [
+        _reference("dx_hat = dy * gamma", "dx_hat = dy"),
+        Mutation("bn.lab.chapters.algorithm.gradients", "np.sqrt(sigma2 + case.eps) if", "np.sqrt(sigma2) if"),
+    ],
     "eps-role": [_reference("np.sqrt(sigma2_B + eps)  # line 3", "np.sqrt(sigma2_B + 2 * eps)")],
     "zero-sum-unit-square": [_reference("rows.sum(0) / m  # Algorithm 1, line 1", "np.median(rows, 0)")],
     "conv-effective-batch": [_reference("** 2).sum(0) / m  # line 2", "** 2).sum(0) / (m - 1)")],
