@@ -103,6 +103,13 @@ def test_what_is_measured_is_judged_by_both_ends_of_its_interval(measured, limit
     assert (verdicts.p_value(found) < 0.05) == (verdict != "inconclusive")
 
 
+def test_a_claim_of_a_later_paper_is_judged_as_one_of_this_paper_would_be(measured):
+    for low, high in ((2.1, 3), (1.9, 3), (1, 1.9)):
+        later, own = (measured(_t(low, high), kind=kind, at_least=2) for kind in ("later", "measured"))
+        assert (later.verdict, verdicts.p_value(later)) == (own.verdict, verdicts.p_value(own))
+    assert not later.claim.of_the_paper and own.claim.of_the_paper
+
+
 def test_where_all_seeds_agree_on_the_limit_itself_nothing_is_decided(measured):
     for relation in ("at_most", "at_least", "more_than"):
         found = measured(statistics.ratio([3.0] * 12, [3.0] * 12), **{relation: 1.0})

@@ -169,10 +169,17 @@ def test_the_tally_leaves_out_what_no_claim_has(small_ledger):
     ]
 
 
+def test_a_card_says_whose_claim_it_is():
+    claim = claims.ledger()["fig1a-accuracy"]
+    assert speech.says(claim, "en") == "The paper says (section \u20664.1\u2069)"
+    later = replace(claim, kind="later", by="Bjorck et al., 2018")
+    assert speech.says(later, "en") == "\u2068Bjorck et al., 2018\u2069 say of section \u20664.1\u2069"
+
+
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_the_ledger_has_a_row_for_every_claim_of_the_paper_and_none_for_targets(language):
+def test_the_ledger_has_a_row_for_every_claim_of_the_paper_and_none_for_others(language):
     rows = soup(pages.ledger(language)).select("tbody tr")
-    wanted = [f"claim-{claim.id}" for claim in claims.ledger().values() if claim.kind != "target"]
+    wanted = [f"claim-{claim.id}" for claim in claims.ledger().values() if claim.kind not in ("later", "target")]
     assert [row["id"] for row in rows] == wanted
     counted = sum(int(item.b.get_text()) for item in soup(pages.tally(language)).select("li"))
     assert counted == len(wanted)

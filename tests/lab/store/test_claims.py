@@ -213,6 +213,18 @@ def test_kept_verdicts_that_cannot_be_read_are_named(tmp_path, monkeypatch):
         claims.replaced()
 
 
+def test_whose_claim_it_is_stands_with_one_of_a_later_paper_and_with_no_other(files):
+    later = 'kind: later\n  by: "Bjorck et al., 2018"'
+    first = 'id: fig1a-accuracy\n  section: "4.1"\n  '
+    found = files(old=f"{first}kind: measured", new=f"{first}{later}")["fig1a-accuracy"]
+    assert (found.kind, found.by, found.measured, found.of_the_paper) == ("later", "Bjorck et al., 2018", True, False)
+    sentence = "fig1a-accuracy: `by` says whose claim it is where the kind is later, and only there"
+    with pytest.raises(ClaimsError, match=sentence):
+        files(old=later, new="kind: later")
+    with pytest.raises(ClaimsError, match=sentence):
+        files(old=f"{first}kind: later", new=f'{first}kind: measured\n  by: "Bjorck et al., 2018"')
+
+
 def test_a_kind_must_be_one_that_there_is(files):
     with pytest.raises(ClaimsError, match=r"claim fig1a-accuracy: kind must be one of .*, but it is 'empirical'"):
         files(old='"4.1"\n  kind: measured\n  claim: "The batch', new='"4.1"\n  kind: empirical\n  claim: "The batch')
