@@ -98,7 +98,7 @@ def p_value(verdict: Verdict) -> float:
     does not hold a single line is enough: the smallest, times the number of lines (Bonferroni). Below 0.05 just where
     the verdict is not "inconclusive", but for that factor.
     """
-    if verdict.claim.kind != "measured" or not verdict.conditions:
+    if not verdict.claim.measured or not verdict.conditions:
         return math.nan
     of_lines = [p_of_line(condition) for condition in verdict.conditions]
     if verdict.verdict == "not":
@@ -146,7 +146,7 @@ def _holds(line: Line, value: float) -> bool:
 
 
 def _verdict(claim: Claim, record: dict, conditions: tuple[Condition, ...]) -> str:
-    if not conditions or (claim.kind == "measured" and record["scale"] == "smoke"):
+    if not conditions or (claim.measured and record["scale"] == "smoke"):
         return "notrun"  # a smoke run only shows that the code works
     if claim.exact:
         holds, fails = {"mathematics": ("verified", "not"), "arithmetic": ("consistent", "inconsistent")}[claim.kind]

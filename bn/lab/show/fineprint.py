@@ -30,7 +30,7 @@ def _line(condition: Condition, judged: Verdict, language: str) -> str:
     """A line of the rule, its seeds, and for what is measured the p-value of its limit, also by sign flips."""
     _, n = words(language), condition.estimate.n
     parts = [speech.condition(condition, judged.claim, language), speech.seeds(n, language)]
-    if judged.claim.kind == "measured":
+    if judged.claim.measured:
         p, flips = verdicts.p_of_line(condition), sign_flips(condition)
         parts += [numbers.p_value(p)] if math.isfinite(p) else []
         parts += [_("by sign flips {p}").format(p=numbers.p_value(flips))] if math.isfinite(flips) else []

@@ -52,7 +52,7 @@ def of_the_book(language: str) -> HTML:
     """What the deciding records say of all measured claims."""
     decided = {name: records.deciding(name) for name in registry.names()}
     return _figure(
-        [verdicts.judge(claim.id, decided[claim.experiment]) for claim in claims.ledger().values()], language
+        [verdicts.judge(c.id, decided[c.experiment]) for c in claims.ledger().values() if c.of_the_paper], language
     )
 
 
@@ -83,7 +83,7 @@ def _over(distance: float, half: float) -> float:
 
 def _figure(judged: Sequence[Verdict], language: str, size: str = "") -> HTML:
     """A block for each measured claim that has an interval."""
-    measured = [verdict for verdict in judged if verdict.claim.kind == "measured" and verdict.verdict != "notrun"]
+    measured = [verdict for verdict in judged if verdict.claim.measured and verdict.verdict != "notrun"]
     blocks = [(verdict, _rows(verdict, language)) for verdict in measured if any(map(positions, verdict.conditions))]
     if not blocks:
         _ = words(language)

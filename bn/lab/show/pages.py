@@ -65,8 +65,8 @@ def ledger(language: str) -> str:
 
 
 def of_the_paper() -> list[Claim]:
-    """The claims in the ledger: all but our own targets."""
-    return [claim for claim in claims.ledger().values() if claim.kind != "target"]
+    """The claims in the ledger: all but those of later papers and our own targets."""
+    return [claim for claim in claims.ledger().values() if claim.of_the_paper]
 
 
 def judged(claim: Claim) -> Verdict:

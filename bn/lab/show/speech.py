@@ -140,6 +140,14 @@ def section(claim: Claim, language: str) -> str:
     return _("appendix") if claim.section == "A" else _("section {number}").format(number=number(claim.section))
 
 
+def says(claim: Claim, language: str) -> str:
+    """Whose claim it is, and on which section of the paper."""
+    _, of = words(language), section(claim, language)
+    if claim.by is None:
+        return _("The paper says ({section})").format(section=of)
+    return _("{authors} say of {section}").format(authors=numbers.isolated(claim.by), section=of)
+
+
 def verdict(name: str, language: str) -> str:
     """The words for one of `verdicts.VERDICTS`."""
     return words(language)(VERDICTS[name])
@@ -161,7 +169,7 @@ def found(judged: Verdict, record: dict | None, language: str) -> dict:
         lines = _conditions(judged, language)
     return {
         "lines": lines,
-        "size": size(_as_judged(judged, record), language) if ruled and claim.kind == "measured" else "",
+        "size": size(_as_judged(judged, record), language) if ruled and claim.measured else "",
     }
 
 
@@ -186,7 +194,7 @@ def earlier(claim: Claim, language: str) -> list[dict]:
             "claim": _(old.verdict.claim.claim) if old.verdict.claim.claim != claim.claim else "",
             "measure": _(old.verdict.claim.measure),
             "lines": _conditions(old.verdict, language),
-            "size": size(old.record, language) if old.verdict.claim.kind == "measured" else "",
+            "size": size(old.record, language) if old.verdict.claim.measured else "",
         }
         for old in replaced.of(claim)
     ]

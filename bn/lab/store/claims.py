@@ -8,6 +8,7 @@
       section: "4.2.2"    of the paper; A is the appendix
       kind: measured      one of KINDS
       scale: paper        optional: only a record of this scale decides
+      by: "Bjorck et al., 2018"   of the kind later, and of no other: whose claim it is
       part: grid          optional: of the record, where that part has a size of its own, smaller than the paper's
       claim, paper, measure: what is claimed, the paper's value, how it is measured here
       rule:               every line must hold; [] for a claim as stated or open
@@ -33,13 +34,14 @@ from bn.lab import paths, registry
 from bn.lab.spec import SCALES
 from bn.lab.store import code
 
-# mathematics and arithmetic must hold for every seed; of what is measured the estimate counts; a target is no claim of
-# the paper but a goal of ours, judged by both ends of its interval and kept out of the ledger.
-KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "target")
+# mathematics and arithmetic must hold for every seed; what is measured is judged by both ends of its interval. Two are
+# no claims of the paper and kept out of the ledger: later ones are of other papers about this one, and measured like
+# its own; a target is a goal of ours.
+KINDS = ("mathematics", "arithmetic", "measured", "as stated", "open", "later", "target")
 WITHOUT_RULE = ("as stated", "open")  # there is nothing to measure
 RELATIONS = ("at_most", "at_least", "more_than", "within")  # the last of the distance from 0
 _REQUIRED = {"id", "section", "kind", "claim", "paper", "measure", "rule"}
-_OPTIONAL = {"scale", "part", "found", "replaced"}
+_OPTIONAL = {"scale", "part", "by", "found", "replaced"}
 
 
 class ClaimsError(ValueError):
@@ -73,6 +75,17 @@ class Claim:
     group: str | None = None
     replaced: str | None = None
     part: str | None = None
+    by: str | None = None
+
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether it stands in the ledger."""
+        return self.kind not in ("later", "target")
+
+    @property
+    def measured(self) -> bool:
+        """Whether seeds are its sample: an estimate with an interval is held against its limits."""
+        return self.kind in ("measured", "later")
 
     @property
     def exact(self) -> bool:
@@ -147,6 +160,8 @@ def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: 
     if not isinstance(rule, list) or bool(rule) == (entry["kind"] in WITHOUT_RULE):
         kinds = " or ".join(map(repr, WITHOUT_RULE))
         raise ClaimsError(f"{where}: a claim has a list of lines as its rule, [] where its kind is {kinds}")
+    if (entry["kind"] == "later") != isinstance(entry.get("by"), str):
+        raise ClaimsError(f"{where}: `by` says whose claim it is where the kind is later, and only there")
     _check_replaced(entry, where)
     return Claim(experiment, group=group, **entry | {"rule": tuple(_line(line, labels, where) for line in rule)})
 

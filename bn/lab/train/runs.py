@@ -1,9 +1,9 @@
 """The life of a run: trained once, kept with its curves and weights, gone on with after a kill.
 
-A run is a `Setting` of section 4.1 or a `Recipe` of section 4.2, with a seed. It is one file in `runs/`, whose name is
-a digest of the setting, the seed, the pixels, the code that trains and whether a GPU does; while it trains, its
-checkpoint has the same name. What is finished is read, what was interrupted goes on from its checkpoint, what is
-damaged is trained again.
+A run is a `Setting` of section 4.1, a `Recipe` of section 4.2 or a `Small` network of a chapter, with a seed. It is one
+file in `runs/`, whose name is a digest of the setting, the seed, the pixels, the code that trains and whether a GPU
+does; while it trains, its checkpoint has the same name. What is finished is read, what was interrupted goes on from its
+checkpoint, what is damaged is trained again.
 
 On a CPU each run trains alone, in one thread: its bytes depend on nothing else that is asked for. On a GPU small
 networks of one shape train together, as one step costs as much for many of them as for one.
@@ -28,10 +28,12 @@ from bn.lab.data import datasets, images
 from bn.lab.data.splits import Data
 from bn.lab.store import cache, code, files, provenance, workers
 from bn.lab.store.files import RunError
-from bn.lab.train import loop, replicas
+from bn.lab.train import loop, replicas, small
 from bn.lab.train.settings import Recipe, Setting
+from bn.lab.train.small import Small
 
-Run = tuple[Setting | Recipe, int]
+Asked = Setting | Recipe | Small
+Run = tuple[Asked, int]
 SAVE_EVERY = 10  # seconds of training between two checkpoints, which are written after an evaluation: what a kill costs
 SAVE_BETWEEN = 600  # seconds after which one is written between two evaluations: at scale paper these are hours apart
 
@@ -111,7 +113,7 @@ def groups(missing: Iterable[Run], device: str) -> list[list[Run]]:
     """Runs that train at once: on a GPU small networks that are alike but for seed, rate and initial weights."""
     alike: dict[object, list[Run]] = {}
     for setting, seed in missing:
-        shared = (setting, seed) if device == "cpu" or isinstance(setting, Recipe) else setting.alike
+        shared = setting.alike if device == "cuda" and isinstance(setting, Setting) else (setting, seed)
         alike.setdefault(shared, []).append((setting, seed))
     return list(alike.values())
 
@@ -260,7 +262,7 @@ def _of_the_first(found: object) -> object:
 # ---- Its files -----------------------------------------------------------------------------------
 
 
-def run_file(setting: Setting | Recipe, seed: int) -> Path:
+def run_file(setting: Asked, seed: int) -> Path:
     """The file of a run, whether it is there yet or not. Raises RunError, DataError."""
     key = files.digest([asdict(setting), seed, data_of(setting).checksum, code_digest(setting), workers.device()])
     return paths.runs() / setting.dataset / f"{setting.name}-seed{seed}-{key}.npz"
@@ -293,14 +295,15 @@ def _checkpoint(path: Path) -> dict | None:
     return state if state and {"step", "origin", "made_as"} <= set(state) else None  # else of an earlier laboratory
 
 
-def code_digest(setting: Setting | Recipe) -> str:
+def code_digest(setting: Asked) -> str:
     """Digest of the code that trains: a run is valid for the code that made it. Raises RunError."""
-    return code.digest(trainer_class(setting).__module__, kernels=workers.device() == "cuda")
+    studies = [setting.study] if isinstance(setting, Small) else []
+    return code.digest(trainer_class(setting).__module__, *studies, kernels=workers.device() == "cuda")
 
 
-def trainer_class(setting: Setting | Recipe) -> type:
+def trainer_class(setting: Asked) -> type:
     """What trains it."""
-    return replicas.Trainer if isinstance(setting, Setting) else loop.ImageTrainer
+    return {Setting: replicas.Trainer, Recipe: loop.ImageTrainer}.get(type(setting), small.Trainer)
 
 
 def trainer_of(group: list[Run], synchronized: bool = False) -> Trainer:
@@ -308,10 +311,12 @@ def trainer_of(group: list[Run], synchronized: bool = False) -> Trainer:
     setting, seed = group[0]
     if isinstance(setting, Setting):
         return replicas.Trainer(group, data_of(setting), workers.device())
+    if isinstance(setting, Small):
+        return small.Trainer(setting, seed, data_of(setting), workers.device())
     return loop.ImageTrainer(setting, seed, data_of(setting), workers.device(), synchronized)
 
 
-def data_of(setting: Setting | Recipe) -> Data:
+def data_of(setting: Asked) -> Data:
     """The data set of a setting, of a recipe at its pixels and of its classes. Raises DataError."""
     asked = (setting.pixels, setting.classes) if isinstance(setting, Recipe) else ()
     return _loaded(setting.dataset, asked, paths.data())

@@ -1,14 +1,11 @@
-"""What the identities of section 3 are measured on, a mini-batch drawn from a seed, and how an error is taken."""
+"""What the identities of section 3 are measured on: a mini-batch drawn from a seed."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from bn import reference
 from bn.reference import Cache
-
-Numbers = dict[str, float]  # what a measurement returns, by the names in book/claims/algorithm.yml
 
 
 class Case(NamedTuple):
@@ -39,9 +36,3 @@ def normalize(x: np.ndarray, eps: float) -> Cache:
     """Lines 1 to 3 of Algorithm 1: statistics and x_hat, where no output is wanted."""
     _, d = x.shape
     return reference.batch_norm(x, np.ones(d), np.zeros(d), eps)[1]
-
-
-def error(got: ArrayLike, expected: ArrayLike) -> float:
-    """Largest difference, relative to the largest expected value, or to 1 where that is smaller."""
-    got, expected = np.asarray(got), np.asarray(expected)
-    return np.abs(got - expected).max() / max(1, np.abs(expected).max())

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from bn import reference
-from bn.lab.chapters.algorithm.case import Case, Numbers, error, normalize
+from bn.lab.chapters.algorithm.case import Case, normalize
+from bn.lab.judge.identities import Numbers, error
 
 
 def bn_couples_examples(case: Case) -> Numbers:

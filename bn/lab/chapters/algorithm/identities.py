@@ -3,9 +3,8 @@
 >>> sorted(measure(seeds=[0], m=60, features=8, eps=1e-5)["grad-input"])
 ['autograd', 'finite_difference']
 
-A function takes a `Case` and returns named numbers, mostly the error of `bn.reference` against a computation
-that shares no code with it: long double, finite differences, torch, enumeration. It does not judge them: the
-rules are in book/claims/algorithm.yml. Everything is dimensionless and, where not said otherwise, float64.
+The error is that of `bn.reference` against long double, finite differences, torch or enumeration. Everything is
+dimensionless and, where not said otherwise, float64.
 """
 
 import itertools
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 
 from bn import reference
 from bn.lab.chapters.algorithm import gradients
-from bn.lab.chapters.algorithm.case import Case, Numbers, draw, error, normalize
+from bn.lab.chapters.algorithm.case import Case, draw, normalize
+from bn.lab.judge.identities import Numbers, error, named, of_cases
 from bn.layers import BatchNorm1d, BatchNorm2d
 
 _NODES = 250  # of the quadrature: R² at variance 25 is then off by 7e-8
@@ -32,11 +32,7 @@ def measure(seeds: Sequence[int], m: int, features: int, eps: float) -> dict[str
     A mini-batch has `m` examples of `features` numbers, `eps` is the constant under the root. ValueError where m is 1.
     """
     cases = [draw(seed, m, features, eps) for seed in seeds]
-    return {claim: _by_name([function(case) for case in cases]) for claim, function in CLAIMS.items()}
-
-
-def _by_name(results: list[Numbers]) -> dict[str, list[float]]:
-    return {name: [float(result[name]) for result in results] for name in results[0]}
+    return of_cases(CLAIMS, cases)
 
 
 # ---- Section 3: what Algorithm 1 does to a mini-batch, and what it leaves as it is ---------------
@@ -246,26 +242,23 @@ def scale_invariance(case: Case) -> Numbers:
     return {"error": max(error(output, expected) for output in outputs)}
 
 
-CLAIMS = gradients.GRADIENTS | {  # a function is called as its claim is, but for the sign between the words
-    function.__name__.replace("_", "-"): function
-    for function in (
-        alg1_transform,
-        eps_role,
-        zero_sum_unit_square,
-        joint_not_fixed,
-        identity_recoverable,
-        gradients.bn_couples_examples,
-        gradients.grad_compact,
-        gradients.grad_input_sums_zero,
-        m_greater_1,
-        unbiased_variance,
-        population_statistics,
-        inference_deterministic,
-        inference_linear,
-        fold_into_previous_layer,
-        sigmoid_linear_regime,
-        conv_effective_batch,
-        bias_redundant,
-        scale_invariance,
-    )
-}
+CLAIMS = gradients.GRADIENTS | named(
+    alg1_transform,
+    eps_role,
+    zero_sum_unit_square,
+    joint_not_fixed,
+    identity_recoverable,
+    gradients.bn_couples_examples,
+    gradients.grad_compact,
+    gradients.grad_input_sums_zero,
+    m_greater_1,
+    unbiased_variance,
+    population_statistics,
+    inference_deterministic,
+    inference_linear,
+    fold_into_previous_layer,
+    sigmoid_linear_regime,
+    conv_effective_batch,
+    bias_redundant,
+    scale_invariance,
+)
