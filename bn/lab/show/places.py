@@ -41,7 +41,7 @@ def named() -> set[str]:
 
 def sections(language: str) -> str:
     """The sections of the paper, each with its chapters and how many of its claims have which verdict."""
-    _, judged = words(language), [_judged(claim.id) for claim in claims.ledger().values() if claim.kind != "target"]
+    judged = [_judged(claim.id) for claim in claims.ledger().values() if claim.of_the_paper]
     rows = []
     for row in content()["sections"]:
         here = [verdict for verdict in judged if verdict.claim.section == row["section"]]
@@ -55,14 +55,14 @@ def parts(language: str) -> str:
     return html.render("map", language, rows=list(_parts()), section=section).data
 
 
-def _parts() -> Iterator[tuple[dict, dict | None, str, str, list[Verdict]]]:
+def _parts() -> Iterator[tuple[dict, dict | None, str, str, dict[str, int]]]:
     """Each part with the link to its chapter, the file of the record that decides, its command and its verdicts."""
     for row in content()["parts"]:
         name, judged = row["chapter"], [_judged(claim) for claim in row["claims"] if claim in claims.ledger()]
         link = link_of(name, row.get("anchor", ""))
         record = records.deciding(name)
         decides = f"book/records/{name}/{record['scale']}.json" if record else ""
-        yield row, link, decides, command(record, link), judged
+        yield row, link, decides, command(record, link), counted(judged)
 
 
 def command(record: dict | None, link: dict | None) -> str:
