@@ -13,10 +13,9 @@ import yaml
 from IPython.display import HTML
 from markupsafe import Markup
 
-from bn.lab import paper, paths, registry
+from bn.lab import paper, paths, quoted, registry
 from bn.lab.judge import errata
 from bn.lab.judge.errata import SOURCE_TABLE_1, SOURCE_TABLE_2, Sum
-from bn.lab.quoted import FACTORS
 from bn.lab.show import html, numbers
 from bn.lab.show.numbers import NONE, left_to_right
 from bn.lab.show.words import N_, words
@@ -128,7 +127,7 @@ def _table_1(language: str) -> HTML:
         said = SOURCE_TABLE_1.get(name, (None, None))
         fewer = slowest / steps if math.isfinite(steps) else None
         cells = [_marked(said[0], steps), _cell(steps, ".1f"), _cell(fewer, ".2f"), _marked(said[1], best)]
-        rate = left_to_right(f"{paper.RATE * FACTORS.get(name.removesuffix('_sigmoid'), 1):g}")
+        rate = left_to_right(f"{quoted.RATES.get(name.removesuffix('_sigmoid'), paper.RATE):g}")
         called = Markup('<span class="bn-name">{}</span>').format(numbers.isolated(NAMES[name]))
         rows.append([called, *cells, _cell(best, ".1f"), rate])
     note = _(

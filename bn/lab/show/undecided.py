@@ -42,7 +42,9 @@ def wanted(verdict: Verdict, language: str) -> str:
         return _("ImageNet, at the paper's own size") if verdict.claim.scale == "paper" else _("a run")
     needed = max(map(seeds_to_decide, verdict.conditions))
     if needed <= FAR:
-        return _("about {seeds}, if the estimate stays where it is").format(seeds=speech.seeds(_rounded(needed), language))
+        return _("about {seeds}, if the estimate stays where it is").format(
+            seeds=speech.seeds(_rounded(needed), language)
+        )
     return _("more than {seeds}: the estimate is too close to the limit").format(seeds=speech.seeds(FAR, language))
 
 
