@@ -113,8 +113,7 @@ class _Spoken:
 
 def tables(language: str) -> str:
     """Their Table 1 beside Figure 3, their Table 2, and under it Figure 4."""
-    figure_4 = registry.figures("ensemble").papers_figure4(language)
-    return "".join(part.data for part in (_table_1(language), _table_2(language), figure_4))
+    return "".join(part.data for part in (_table_1(language), _table_2(language), _figure_4(language)))
 
 
 def _table_1(language: str) -> HTML:
@@ -134,9 +133,8 @@ def _table_1(language: str) -> HTML:
         "Marked: the document differs from the paper. ∞: never. A dash: there is no number, or no difference is known. "
         "Times fewer: computed from the printed steps. Rates: section 4.2.2."
     )
-    return html.table(
-        head, rows, None, language, title=_("Table 1 of the document and Figure 3 of the paper"), note=note
-    )
+    title = _("Table 1 of the document and Figure 3 of the paper")
+    return html.render("stacked", language, head=head, rows=rows, title=title, note=note)
 
 
 def _table_2(language: str) -> HTML:
@@ -145,7 +143,12 @@ def _table_2(language: str) -> HTML:
         cells = [_cell(value, form) for value, form in zip(row, ("g", ".1f", ".2f"), strict=True)]
         rows.append([numbers.isolated(NAMES[name]), *cells])
     head = [_("Network"), _("Million\nsteps"), _("Top-5 error, %,\nvalidation"), _("Top-5 error, %,\ntest")]
-    return html.table(head, rows, None, language, title=_("Table 2 of the document"))
+    return html.render("stacked", language, head=head, rows=rows, title=_("Table 2 of the document"), note="")
+
+
+def _figure_4(language: str) -> HTML:
+    _, (head, rows, note) = words(language), registry.figures("ensemble").papers_figure4(language)
+    return html.render("stacked", language, head=head, rows=rows, title=_("Figure 4 of the paper"), note=note)
 
 
 def _marked(said: float | None, true: float) -> str:

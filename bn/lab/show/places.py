@@ -81,7 +81,11 @@ def link_of(chapter: str, anchor: str = "") -> dict | None:
     if file is None:
         return None
     number, place = file.stem[:2], f"#{anchor}" if anchor else ""
-    return {"number": number, "href": f"{file.stem}.html{place}", "notebook": f"notebooks/{file.name}"}
+    return {
+        "number": numbers.left_to_right(number),
+        "href": f"{file.stem}.html{place}",
+        "notebook": f"notebooks/{file.name}",
+    }
 
 
 def section(name: str, language: str) -> str:

@@ -65,10 +65,8 @@ def test_every_number_is_used():
 @each_point
 def test_no_result_of_a_computation_is_typed(point):
     """What is typed has no more digits than a section, a percentage of the paper or a size."""
-    bare = re.sub(r"\{[^}]*\}", "", point.says + point.paper + point.remark)
-    assert not re.search(r"\d\.\d\d|\d\.\d%|= ?\d|\d{4,}(?!\))", re.sub(r"4\.2\.\d", "", bare).replace("1000", "")), (
-        bare
-    )
+    bare = re.sub(r"\{[^}]*\}|4\.2\.\d|1000", "", point.says + point.paper + point.remark)
+    assert not re.search(r"\d\.\d\d|\d\.\d%|= ?\d|\d{4,}(?!\))", bare), bare
 
 
 # ---- The page ------------------------------------------------------------------------------------
@@ -105,10 +103,8 @@ def test_numbers_stand_in_their_sentences():
 
 def test_numbers_are_isolated_and_their_minus_is_one():
     text = shown("numbers").get_text()
-    assert (
-        "\u206631.0\u00a0/\u00a013.3\u00a0=\u00a02.33\u2069" in text
-        and "\u20662.1\u00a0−\u00a02.1\u00a0=\u00a00.0\u2069" in text
-    )
+    assert "\u206631.0\u00a0/\u00a013.3\u00a0=\u00a02.33\u2069" in text
+    assert "\u20662.1\u00a0−\u00a02.1\u00a0=\u00a00.0\u2069" in text
 
 
 def test_an_altered_number_of_the_paper_is_seen_on_the_page(monkeypatch):

@@ -53,10 +53,8 @@ def wanted(*conditions: Condition, verdict: str = "inconclusive", scale: str | N
 def test_what_would_decide_is_said():
     one, far, sure = condition([-1.0, 0.0, 0.5, 2.0, -0.5, 1.0]), condition([-1.0, 1.0]), condition([1.0, 1.1, 0.9])
     n = undecided.seeds_to_decide(one)
-    assert (
-        wanted(one, sure)
-        == f"about {math.ceil(n) if n < 100 else math.ceil(n / 10) * 10} seeds, if the estimate stays where it is"
-    )
+    rounded = math.ceil(n) if n < 100 else 10 * math.ceil(n / 10)
+    assert wanted(one, sure) == f"about {rounded} seeds, if the estimate stays where it is"
     assert wanted(one, far) == "more than 1,000 seeds: the estimate is too close to the limit"
     assert wanted(verdict="notrun", scale="paper") == "ImageNet, at the paper's own size"
     assert wanted(verdict="notrun") == "a run"

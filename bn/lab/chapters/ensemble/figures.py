@@ -43,31 +43,27 @@ def result(record: dict, language: str) -> str:
 def figure4(record: dict, language: str) -> HTML:
     """What was measured here, and under a heading of its own what the paper prints of ImageNet."""
     _ = words(language)
+    head, rows, note = papers_figure4(language)
     here = record["dataset"] == "imagenet"
     own = _("Measured here, on ImageNet") if here else _("Measured here, not on ImageNet")
     parts = [
         html.render("heading", language, title=own, note=_our_note(record, language)),
-        html.table(_head(language), _our_rows(record, language), record, language),
-        papers_figure4(language),
+        html.table(head, _our_rows(record, language), record, language),
+        html.render("heading", language, title=_("ImageNet, quoted from the paper: not measured here"), note=note),
+        html.table(head, rows, None, language),
     ]
     return HTML("".join(part.data for part in parts))
 
 
-def papers_figure4(language: str) -> HTML:
-    """What the paper prints of ImageNet, with the errors on the test server."""
+def papers_figure4(language: str) -> tuple[list[str], list[list[str]], str]:
+    """What the paper prints of ImageNet: the heads, the rows, and a note with the errors on the test server."""
     _ = words(language)
+    head = [_("Network"), _("Pixels"), _("Crops"), _("Networks"), _("Top-1 error"), _("Top-5 error")]
     quoted = _(
         "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "
         "of {ours}, and the best earlier result, of He et al., {he} (section 4.2.3). A dash: not given."
     ).format(**{name: left_to_right(f"{error:.2f}%") for name, error in paper.SERVER.items()})
-    title = _("ImageNet, quoted from the paper: not measured here")
-    heading = html.render("heading", language, title=title, note=quoted)
-    return HTML(heading.data + html.table(_head(language), _paper_rows(language), None, language).data)
-
-
-def _head(language: str) -> list[str]:
-    _ = words(language)
-    return [_("Network"), _("Pixels"), _("Crops"), _("Networks"), _("Top-1 error"), _("Top-5 error")]
+    return head, _paper_rows(language), quoted
 
 
 def gain(record: dict, language: str) -> Drawing:
