@@ -34,6 +34,7 @@ PACKAGE = [f for kind in ("py", "mplstyle", "html") for f in glob(f"bn/**/*.{kin
 EVIDENCE = glob("book/claims/*.yml") + glob("book/records/**/*.*", recursive=True)
 WORDS = [f"book/locale/ar/LC_MESSAGES/{name}.po" for name in ("lab", "claims")]
 PAGES = [f for f in glob("book/**/*.*", recursive=True) if not f.endswith((".mo", ".pyc", ".yml", ".json"))]
+PAGES += ["book/errata.yml", "book/map.yml"]
 PAGES += ["book/_config.yml", "book/_config.ar.yml", "book/_toc.yml", "book/networks.json"]
 
 

@@ -15,6 +15,8 @@ from babel import Locale
 from bs4 import BeautifulSoup
 from test_book import PAGES, ROOT, build
 
+from bn.lab.show import errata, places
+
 ALL = [*PAGES, "lab"]  # a page each, `claims` with the claims themselves, and what programs print
 
 # ---- Catalogues ----------------------------------------------------------------------------------
@@ -138,6 +140,12 @@ def test_every_sentence_that_a_program_says_is_extracted():
     for path in sorted(catalogues.LAB.rglob("*.py")):
         said, hidden = said_in(path.read_text("utf-8"))
         assert said <= template and not hidden, path
+
+
+def test_every_sentence_of_the_errata_and_the_map_is_extracted():
+    template = {entry.msgid: entry.comment for entry in polib.pofile(str(extracted() / "claims.pot"))}
+    for text, whose in (*errata.sentences(), *places.sentences()):
+        assert whose in template[text]
 
 
 def test_a_sentence_that_babel_would_miss_is_noticed():

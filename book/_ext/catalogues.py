@@ -3,12 +3,13 @@
 python book/_ext/catalogues.py --out build
 
 A new sentence comes out untranslated, an edited one fuzzy, and one that is nowhere any more goes. `lab.po` has what
-bn.lab prints, `claims.po` the ledger's page and all claims, the others a page each.
+bn.lab prints, `claims.po` the ledger's page, all claims, the errata and the map, the others a page each.
 """
 
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from assemble import BOOK, NOTEBOOKS, assemble, jupyter_book
@@ -17,6 +18,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from bn.lab.judge import replaced
+from bn.lab.show import errata, places
 from bn.lab.store import claims
 
 LAB = BOOK.parent / "bn" / "lab"
@@ -51,8 +53,8 @@ def templates(out: Path) -> Path:
     jupyter_book(tree, "--builder", "custom", "--custom-builder", "gettext")
     folder = tree / "_build" / "gettext"
     ledger = _read(folder / "claims.pot")
-    for text, claim in of_claims():
-        ledger.add(text, auto_comments=[claim])
+    for text, whose in chain(of_claims(), errata.sentences(), places.sentences()):
+        ledger.add(text, auto_comments=[whose])
     _write(folder / "claims.pot", ledger)
     _write(folder / "lab.pot", of_programs())
     return folder

@@ -5,7 +5,7 @@ from collections import Counter
 from bn.lab import registry
 from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Verdict
-from bn.lab.show import html, numbers, speech
+from bn.lab.show import errata, html, numbers, places, speech, undecided
 from bn.lab.show.fineprint import small_print
 from bn.lab.show.forest import of_the_book
 from bn.lab.show.style import Drawing
@@ -14,9 +14,8 @@ from bn.lab.store.claims import Claim
 
 
 def part(language: str, name: str, *options: str) -> str:
-    """The HTML of a part of a page: `figure CHAPTER NAME`, `findings`, `tally`, `forest` or `ledger`; KeyError."""
-    parts = {"figure": figure, "findings": findings, "tally": tally, "forest": forest, "ledger": ledger}
-    return parts[name](language, *options)
+    """The HTML of a part of a page: one of PARTS, such as `figure CHAPTER NAME` or `errata GROUP`. Raises KeyError."""
+    return PARTS[name](language, *options)
 
 
 def figure(language: str, chapter: str, name: str) -> str:
@@ -77,3 +76,16 @@ def judged(claim: Claim) -> Verdict:
 def found_in_book(verdict: Verdict, language: str) -> dict:
     """What the record that decides says of a claim; see `speech.found`."""
     return speech.found(verdict, records.deciding(verdict.claim.experiment), language)
+
+
+PARTS = {
+    "figure": figure,
+    "findings": findings,
+    "tally": tally,
+    "forest": forest,
+    "ledger": ledger,
+    "errata": errata.part,
+    "sections": places.sections,
+    "map": places.parts,
+    "undecided": undecided.table,
+}

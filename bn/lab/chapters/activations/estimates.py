@@ -5,11 +5,14 @@ All are paired: of a seed both networks have the same first weights, up to their
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
+from bn.lab import paper, quoted
 from bn.lab.judge import curves, statistics
 from bn.lab.judge.statistics import Estimate
+from bn.lab.train.mlp import CLASSES, FEATURES, HIDDEN
 
 TARGET = 0.95  # of "steps to 95%", on validation images, and of "passes 95%", on test images
 LAST = 10  # evaluations in a final accuracy
@@ -150,6 +153,17 @@ def optimizers(record: dict) -> dict[str, Estimate]:
     return {"lowest": min(ends, key=lambda e: e.value if math.isnan(e.low) else e.low), **gains}
 
 
+def setup(_record: dict) -> dict[str, Estimate]:
+    """Weights and biases of the network of section 4.1, and how often all images pass through it."""
+    widths = (FEATURES, *HIDDEN, CLASSES)
+    counts = {
+        "parameters": sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)),
+        "epochs": paper.MNIST_STEPS * paper.MNIST_BATCH / quoted.MNIST_IMAGES,
+        "images": quoted.MNIST_IMAGES,
+    }
+    return {name: statistics.extremes([count]) for name, count in counts.items()}
+
+
 ESTIMATES = {
     "fig1a-accuracy": partial(speed, part="figure1"),
     "own-best-speed": partial(speed, part="tuned"),
@@ -162,4 +176,5 @@ ESTIMATES = {
     "higher-lr-no-divergence": highest_rate,
     "less-care-initialization": first_weights,
     "any-optimizer": optimizers,
+    "mnist-setup": setup,
 }

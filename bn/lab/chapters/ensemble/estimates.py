@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from bn.lab import paper
+from bn.lab import paper, quoted
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 
@@ -75,6 +75,21 @@ def _server() -> tuple[float, float, float]:
     return *(p * (1 - p) / paper.TEST_IMAGES for p in (ours, theirs)), theirs - ours
 
 
+def of_the_abstract(_record: dict) -> dict[str, Estimate]:
+    """The abstract's errors of the ensemble beside those of Figure 4 and of the test server, in points."""
+    exact = {"validation": paper.FIGURE_4["ensemble"][1], "test": paper.SERVER["ours"]}
+    apart = {name: round(abs(said - exact[name]), 6) for name, said in quoted.ABSTRACT.items()}
+    return {f"{name}_apart": statistics.extremes([distance]) for name, distance in apart.items()}
+
+
+def human(_record: dict) -> dict[str, Estimate]:
+    """The ensemble's lead over one expert, in points and in standard errors, as of independent mistakes."""
+    sizes = ((quoted.HUMAN / 100, quoted.HUMAN_IMAGES), (paper.SERVER["ours"] / 100, paper.TEST_IMAGES))
+    lead = sizes[0][0] - sizes[1][0]
+    z = lead / math.sqrt(sum(p * (1 - p) / n for p, n in sizes))
+    return {"human_lead": statistics.extremes([round(100 * lead, 6)]), "human_z": statistics.extremes([z])}
+
+
 ESTIMATES = {
     "ensemble-6-mean": ensemble,
     "multicrop": multicrop,
@@ -82,4 +97,6 @@ ESTIMATES = {
     "ensemble-steps": steps,
     "single-crop": one_crop,
     "healthy-margin": margin,
+    "abstract-ensemble": of_the_abstract,
+    "exceeds-human": human,
 }

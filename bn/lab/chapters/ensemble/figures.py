@@ -43,20 +43,27 @@ def result(record: dict, language: str) -> str:
 def figure4(record: dict, language: str) -> HTML:
     """What was measured here, and under a heading of its own what the paper prints of ImageNet."""
     _ = words(language)
-    head = [_("Network"), _("Pixels"), _("Crops"), _("Networks"), _("Top-1 error"), _("Top-5 error")]
+    head, rows, note = papers_figure4(language)
     here = record["dataset"] == "imagenet"
     own = _("Measured here, on ImageNet") if here else _("Measured here, not on ImageNet")
+    parts = [
+        html.render("heading", language, title=own, note=_our_note(record, language)),
+        html.table(head, _our_rows(record, language), record, language),
+        html.render("heading", language, title=_("ImageNet, quoted from the paper: not measured here"), note=note),
+        html.table(head, rows, None, language),
+    ]
+    return HTML("".join(part.data for part in parts))
+
+
+def papers_figure4(language: str) -> tuple[list[str], list[list[str]], str]:
+    """What the paper prints of ImageNet: the heads, the rows, and a note with the errors on the test server."""
+    _ = words(language)
+    head = [_("Network"), _("Pixels"), _("Crops"), _("Networks"), _("Top-1 error"), _("Top-5 error")]
     quoted = _(
         "Figure 4: 50,000 validation images. On the 100,000 images of the test server the ensemble has a top-5 error "
         "of {ours}, and the best earlier result, of He et al., {he} (section 4.2.3). A dash: not given."
     ).format(**{name: left_to_right(f"{error:.2f}%") for name, error in paper.SERVER.items()})
-    parts = [
-        html.render("heading", language, title=own, note=_our_note(record, language)),
-        html.table(head, _our_rows(record, language), record, language),
-        html.render("heading", language, title=_("ImageNet, quoted from the paper: not measured here"), note=quoted),
-        html.table(head, _paper_rows(language), None, language),
-    ]
-    return HTML("".join(part.data for part in parts))
+    return head, _paper_rows(language), quoted
 
 
 def gain(record: dict, language: str) -> Drawing:

@@ -1,10 +1,12 @@
 """The estimates of section 4.1 from made-up records with known answers; intervals by scipy."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
+from torch import nn
 
 from bn.lab.chapters.activations.estimates import final, look_gaps
 from bn.lab.judge import verdicts
@@ -169,3 +171,12 @@ def test_the_weakest_optimizer_decides():
     assert found["lowest"].value == pytest.approx(96.67, abs=0.01)
     assert (found["lowest"].low, found["lowest"].high) == (pytest.approx(t_interval([99, 93, 98])[0]), 100)
     assert found["gain_momentum"].value == pytest.approx(-1) and found["gain_adam"].value == 0
+
+
+def test_the_network_of_section_4_1_is_counted():
+    """Beside the layers of torch, and the epochs of 60,000 images."""
+    widths = [784, 100, 100, 100, 10]
+    layers = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
+    found = estimates("mnist-setup", {})
+    assert found["parameters"].value == sum(p.numel() for p in layers.parameters())
+    assert (found["epochs"].value, found["images"].value) == (50, 60_000)

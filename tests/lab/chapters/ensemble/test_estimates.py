@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from made_up import OF_SECTION_4_2, check, check_waits_for_imagenet, values
 
-from bn.lab import paper
+from bn.lab import paper, quoted
 from bn.lab.chapters.ensemble import EXPERIMENT
 from bn.lab.chapters.ensemble.estimates import standard_errors
 from bn.lab.chapters.ensemble.record import averaged, errors
+from bn.lab.judge import verdicts
 
 NAN = np.nan
 CLAIMS = [claim for claim in OF_SECTION_4_2 if claim.experiment == "ensemble"]
@@ -60,6 +61,22 @@ def test_what_the_paper_says_of_its_figure_4():
     assert values("healthy-margin", {}) == pytest.approx({"z": 1.2454, "correlation": 0.5963}, abs=1e-4)
 
 
+def test_what_the_abstract_says_of_the_ensemble(monkeypatch):
+    assert values("abstract-ensemble", {}) == pytest.approx({"validation_apart": 0, "test_apart": 0.02})
+    assert verdicts.judge("abstract-ensemble", None).verdict == "consistent"
+    monkeypatch.setitem(quoted.ABSTRACT, "test", 4.7)
+    assert verdicts.judge("abstract-ensemble", None).verdict == "inconsistent"
+
+
+def test_the_lead_over_an_expert_by_drawing_mistakes():
+    """Both errors drawn many times on as many images: the spread of their difference, beside the difference."""
+    rng = np.random.default_rng(0)
+    drawn = rng.binomial(1_500, 0.051, 200_000) / 1_500 - rng.binomial(100_000, 0.0482, 200_000) / 100_000
+    found = values("exceeds-human", {})
+    assert found["human_lead"] == pytest.approx(0.28)
+    assert found["human_z"] == pytest.approx(0.0028 / drawn.std(), rel=0.01)
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.5963])
 def test_the_margin_in_standard_errors_is_that_of_two_systems_that_miss_the_same_images_so_often(correlation):
     """By enumeration: the four outcomes of an image, and the variance of their difference over 100,000 images."""
@@ -95,7 +112,10 @@ def test_the_error_on_imagenet_waits_for_imagenet():
 
 
 def test_every_estimate_has_a_claim():
-    assert {claim.id for claim in CLAIMS} == set(EXPERIMENT.estimates) | set(averaged([np.ones((1, 1))]))
+    with_numbers = {claim.id for claim in CLAIMS if claim.rule or claim.found}
+    assert with_numbers == set(EXPERIMENT.estimates) | set(averaged([np.ones((1, 1))]))
     kinds = {claim.id: claim.kind for claim in CLAIMS if claim.kind != "measured"}
-    arithmetic = dict.fromkeys(("ensemble-steps", "single-crop"), "arithmetic")
-    assert kinds == arithmetic | {"ensemble-6-mean-is-probability": "mathematics", "healthy-margin": "open"}
+    expected = dict.fromkeys(("ensemble-steps", "single-crop", "abstract-ensemble"), "arithmetic")
+    expected |= dict.fromkeys(("prior-best", "ensemble-variation"), "as stated")
+    expected |= dict.fromkeys(("healthy-margin", "exceeds-human"), "open")
+    assert kinds == expected | {"ensemble-6-mean-is-probability": "mathematics"}

@@ -133,6 +133,17 @@ def test_what_the_paper_says_of_its_figure_3(claim, above, below, decimals):
     assert verdicts.judge(claim, judged({})).verdict == "consistent"
 
 
+def test_a_fraction_of_the_steps_and_a_single_network_ahead(monkeypatch):
+    """By trying numbers that round to the printed ones; and with a printed number that would refute it."""
+    shares = [(2.1 + a) / (31.0 + b) for a in (-0.05, 0.05) for b in (-0.05, 0.05)]
+    leads = [7.42 + a - (5.82 + b) for a in (-0.005, 0.005) for b in (-0.005, 0.005)]
+    expected = {"quotient": 2.1 / 31.0, "fraction": max(shares), "lead": min(leads), "one_crop": 7.82 - 7.42}
+    assert values("fraction-of-steps", {}) == pytest.approx(expected)
+    assert verdicts.judge("fraction-of-steps", None).verdict == "consistent"
+    monkeypatch.setitem(paper.FIGURE_4, "multicrop", (21.99, 7.42))
+    assert verdicts.judge("fraction-of-steps", None).verdict == "inconsistent"
+
+
 # ---- The claims ----------------------------------------------------------------------------------
 
 
@@ -152,5 +163,7 @@ def test_the_accuracies_on_imagenet_wait_for_imagenet():
 
 
 def test_every_estimate_has_a_claim():
-    assert {claim.id for claim in CLAIMS} == set(EXPERIMENT.estimates)
-    assert {claim.id for claim in CLAIMS if claim.exact} == {"seven-percent-steps", "abstract-14x", "bnx30-6M"}
+    assert {claim.id for claim in CLAIMS if claim.rule} == set(EXPERIMENT.estimates)
+    exact = {"seven-percent-steps", "abstract-14x", "bnx30-6M", "fraction-of-steps"}
+    assert {claim.id for claim in CLAIMS if claim.exact} == exact
+    assert {claim.id for claim in CLAIMS if claim.kind == "as stated"} == {"imagenet-training-setup", "accuracy-at-1"}
