@@ -1,0 +1,71 @@
+"""The figures of chapter 02 in both languages, from a made-up record and from that of the smoke run."""
+
+import pytest
+import seen
+
+from bn.lab.chapters.motivation import figures, normalizing
+from bn.lab.show import html
+
+DRAWN = (figures.saturation, figures.moving, figures.change)
+DRAWN += (normalizing.bias, normalizing.outside, normalizing.inputs, normalizing.cost)
+PANELS = {"saturation": 3, "moving": 3, "change": 2, "bias": 3, "outside": 2, "inputs": 2, "cost": 2}
+languages = pytest.mark.parametrize("language", ["en", "ar"])
+
+
+@languages
+@pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
+def test_it_is_drawn_with_axes_that_say_what_they_are(draw, language, made_up):
+    drawing = draw(made_up, language)
+    assert len(drawing.panels) == PANELS[draw.__name__]
+    for panel, alternative in drawing.panels:
+        assert panel.axes[0].get_xlabel() and panel.axes[0].get_ylabel() and alternative
+    assert seen.numbers(drawing.title) and "{" not in drawing.title + drawing.note
+    assert "<svg" in html.figure(drawing, made_up, language).data
+
+
+@languages
+@pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
+def test_it_is_drawn_from_a_run_too(draw, language, smoke_records):
+    assert draw(smoke_records["motivation"], language).panels
+
+
+@languages
+@pytest.mark.parametrize(
+    ("draw", "numbers"),
+    [
+        (figures.saturation, ["+40.0", "16", "+10.0", "2", "0.01"]),
+        (figures.change, ["1,000", "10", "6", "50"]),
+        (normalizing.bias, ["200", "20", "0", "6.23"]),
+        (normalizing.outside, ["0.299", "2.99", "5.98"]),
+        (normalizing.inputs, ["1,000", "20", "1"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_title_has_the_numbers_of_the_record(draw, numbers, language, made_up):
+    assert seen.numbers(draw(made_up, language).title) == numbers
+
+
+@languages
+def test_the_result_names_both_sides(language, made_up):
+    found = seen.numbers(figures.result(made_up, language))
+    assert found[0] == "2" and found[-2:] == ["256", "79.7"]
+    assert found[5:8] == ["1,000", "20", "1"]
+
+
+def test_plain_and_bn_have_their_colours_and_the_ends_of_the_training_their_lines(made_up):
+    axes = figures.saturation(made_up, "en").panels[0][0].axes[0]
+    dotted, whole = ([line for line in axes.lines if (line.get_linestyle() == ":") == end] for end in (True, False))
+    assert [line.get_color() for line in whole] == list(figures.COLOURS.values())
+    assert whole[0].get_ydata() == pytest.approx([20, 50]) and dotted[0].get_ydata() == pytest.approx([10, 10])
+
+
+def test_where_a_network_diverged_the_rest_is_drawn(made_up):
+    made_up["outside"]["networks"]["outside"]["loss"] = [[2.5, None]] * 3
+    made_up["depth"]["plain"][1]["gradient_ratio"] = [[None, None]] * 3
+    for draw in (figures.saturation, normalizing.outside):
+        assert "<svg" in html.figure(draw(made_up, "en"), made_up, "en").data
+
+
+def test_the_loss_of_knowing_nothing_is_drawn(made_up):
+    axes = normalizing.outside(made_up, "en").panels[1][0].axes[0]
+    assert any(list(line.get_ydata()) == [pytest.approx(2.302585)] * 2 for line in axes.lines)
