@@ -8,7 +8,7 @@ from itertools import chain, product
 
 import numpy as np
 
-from bn.lab.chapters.convolution import counts, identities, shapes
+from bn.lab.chapters.convolution import counts, identities, places, shapes
 from bn.lab.chapters.convolution.spec import Convolution
 from bn.lab.chapters.convolution.study import CHANNELS, NETWORKS, Placed
 from bn.lab.judge.identities import of_cases
@@ -47,6 +47,8 @@ def record(spec: Convolution) -> dict:
         "measured": exact["measured"],
         "chosen_by": list(spec.size.choosing),
         "map_steps": spec.map_steps,
+        "images": {"units": spec.size.images, "maps": spec.size.map_images},
+        "draws": places.DRAWS,
     }
     metas = [run["meta"] for run in trained.values()]
     return records.finish("convolution", spec, metas, results, [exact["meta"], counted["meta"]])
