@@ -19,7 +19,7 @@ MUTATIONS = {
     "conv-inference-same-map": [
         _identities("norm.double().eval()", "norm.double().train()"),
         _identities('padding_mode="circular"', 'padding_mode="zeros"'),
-        _identities("own = nn.Sequential(nn.Flatten(), ", "own = shared if maps else nn.Sequential(nn.Flatten(), "),
+        _identities("nn.Sequential(convolution, own)", "nn.Sequential(convolution, shared)"),
         _identities("(beta - slope * mean)", "(beta - mean)"),
     ],
 }
