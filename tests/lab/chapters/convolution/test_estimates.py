@@ -98,6 +98,7 @@ def networks(**of) -> dict:
     [
         ([[0.0008, 0.0007]] * 3, "smaller"),
         ([[0.0008, 0.3], [0.0008, 0.31], [0.0, 0.32]], "not"),
+        ([[0.0, 0.014], [0.0, 0.015], [0.0, 0.016]], "not"),  # the layers together would have less than the limit
         ([[0.0, 0.001], [0.0, 0.018], [0.0, 0.009]], "inconclusive"),
     ],
 )
