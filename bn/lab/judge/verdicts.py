@@ -88,7 +88,13 @@ def _changed_since(claim: Claim, digest: str | None) -> bool:
 
 def of_the_paper_alone(claim: Claim) -> bool:
     """Whether its estimates are of what the paper prints, which is there without a run."""
-    return claim.kind in ("arithmetic", "open") and claim.id in registry.experiment(claim.experiment).estimates
+    if claim.kind not in ("arithmetic", "open") or claim.id not in registry.experiment(claim.experiment).estimates:
+        return False
+    try:
+        estimates(claim, _PAPER)
+    except LookupError:  # a record is asked for what a run found
+        return False
+    return True
 
 
 def p_value(verdict: Verdict) -> float:
