@@ -26,18 +26,19 @@ def gaps(network: dict) -> np.ndarray:
 
 
 def noise_helps(record: dict) -> dict[str, Estimate]:
-    """What statistics of FEW examples gain over those of the whole mini-batch at the latter's best rate, in points.
+    """What statistics of FEW examples gain over those of the whole mini-batch at the same rate, in points.
 
     `test_gain` of test accuracy, `gap_change` of the gap, `loss_ratio` of the test loss; `own_gain`: of test accuracy,
-    with the former at their own best rate.
+    with each of the two at its own best rate.
     """
     few, whole = (record["groups"][str(size)] for size in (FEW, WHOLE))
+    own_few, own_whole = (finals(record["own_groups"][str(size)]) for size in (FEW, WHOLE))
     losses = [np.array(network["test_loss"], float)[:, -LAST:].mean(1) for network in (few, whole)]
     return {
         "test_gain": statistics.mean(finals(few) - finals(whole)),
         "gap_change": statistics.mean(gaps(few) - gaps(whole)),
         "loss_ratio": statistics.ratio(*losses),
-        "own_gain": statistics.mean(finals(record["few"]) - finals(whole)),
+        "own_gain": statistics.mean(own_few - own_whole),
     }
 
 

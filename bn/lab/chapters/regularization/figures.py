@@ -217,11 +217,12 @@ def _groups_note(record: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
         "Dots: the seeds. Squares: their mean with its 95% interval. All see the same mini-batches of {whole} at rate "
-        "{rate}, the best of {count} for statistics of the whole mini-batch, by validation images on other seeds; only "
-        "the groups differ whose mean and variance normalize. {steps}."
+        "{rate}, the best of {count} for statistics of {few} and of {whole} together, by validation images on other "
+        "seeds; only the groups differ whose mean and variance normalize. {steps}."
     )
     network = record["groups"][str(WHOLE)]
     return sentence.format(
+        few=number(FEW),
         whole=number(WHOLE),
         rate=number(network["rate"]),
         count=number(len(record["tried"]["rates"])),

@@ -21,8 +21,8 @@ def record(spec: Regularization) -> dict:
     """The parts of the record.
 
     - `own_rates`: NETWORKS, each at its own best rate; `same_rate`: all at that of the plain network.
-    - `groups`: statistics of GROUPS of a mini-batch of WHOLE, all at the best rate of the whole mini-batch's; `few`:
-      those of FEW at their own best rate.
+    - `groups`: statistics of GROUPS of a mini-batch of WHOLE, all at the best rate for those of FEW and WHOLE together;
+      `own_groups`: these two, each at its own best rate.
     - `tried`: of each rate the validation accuracy by which these were chosen.
     - `noise`, `company`, `population`: what `study.probe` measures.
     - `measured`: the identity, for each seed.
@@ -36,9 +36,10 @@ def record(spec: Regularization) -> dict:
 
     own = {name: spec.network(name, rates[name], probed=name.startswith("bn")) for name in NETWORKS}
     same = {name: spec.network(name, rates["plain"]) for name in NETWORKS}
-    groups = {str(size): spec.grouped(size, rates[str(WHOLE)]) for size in GROUPS}
-    few = spec.grouped(FEW, rates[str(FEW)])
-    asked = [list(own.values()), list(same.values()), list(groups.values()), [few]]
+    both = np.add(tried[str(FEW)], tried[str(WHOLE)])
+    groups = {str(size): spec.grouped(size, spec.size.rates[int(np.argmax(both))]) for size in GROUPS}
+    own_groups = {str(size): spec.grouped(size, rates[str(size)]) for size in (FEW, WHOLE)}
+    asked = [part.values() for part in (own, same, groups, own_groups)]
     trained |= runs.run(_each(asked, spec.seeds), "Dropout, and statistics of groups")
 
     known = measurements.once("identities", identities.__name__, list(spec.seeds), lambda: _identities(spec.seeds))
@@ -48,7 +49,7 @@ def record(spec: Regularization) -> dict:
         "own_rates": {name: _curves(setting, spec, trained) for name, setting in own.items()},
         "same_rate": {name: _curves(setting, spec, trained) for name, setting in same.items()},
         "groups": {size: _curves(setting, spec, trained) for size, setting in groups.items()},
-        "few": _curves(few, spec, trained),
+        "own_groups": {size: _curves(setting, spec, trained) for size, setting in own_groups.items()},
         "tried": {"rates": list(spec.size.rates), "seeds": list(choosing)} | tried,
         "noise": {"sizes": list(SIZES)} | _noise(_of(own["bn"], spec, trained)),
         "company": _company(_of(own["bn"], spec, trained)[0], spec.seeds[0]),

@@ -29,7 +29,7 @@ class Size:
     choosing: int = len(CHOOSING)
 
 
-RATES = (0.1, 0.3, 1.0, 3.0)
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
