@@ -62,7 +62,7 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
         axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.15, linewidth=0)
     axes.plot(sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1, label=numbers.left_to_right("√(1.5 / m)"))
     _sizes_axis(axes, sizes, language)
-    axes.set(yscale="log", ylabel=_("standard deviation"))
+    axes.set(yscale="log", ylim=(0.01, None), ylabel=_("standard deviation"))
     axes.yaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(short))
@@ -146,7 +146,7 @@ def _curves(
     _, axes = words(language), panel(title, language)
     for name, by_seed in values.items():
         steps = networks[name]["steps"][1:]
-        mean, low, high = statistics.mean_curve(by_seed[:, 1:])
+        mean, low, high = statistics.mean_curve(by_seed[:, 1:], bounds=(-100, 100))
         axes.plot(steps, mean, label=_(NAMES[name]), **_STYLES[name])
         axes.fill_between(steps, low, high, color=_STYLES[name]["color"], alpha=0.15, linewidth=0)
     axes.set_ylabel(label)
@@ -170,7 +170,7 @@ def _dropout_note(record: dict, language: str) -> str:
     )
     rates = [f"{_(NAMES[name])} {number(net['rate'])}" for name, net in record["own_rates"].items()]
     share = numbers.percent(record["asked"]["dropout"], 0)
-    return sentence.format(share=share, count=number(len(record["tried"]["rates"])), rates=_.listed(rates))
+    return sentence.format(share=share, count=number(len(record["tried"]["rates"])), rates=_.listed(rates, ";"))
 
 
 def _points(estimate: statistics.Estimate) -> str:
@@ -248,6 +248,7 @@ def penalty(record: dict, language: str) -> Drawing:
             legend(axes, language, "upper right")
         _sizes_axis(axes, sizes, language)
         axes.set(yscale="log", ylabel=_("added loss, nats"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     note = _(
         "Mean loss on the training images by the statistics of random mini-batches, less that at inference, of the "
         "network with BN and without Dropout: geometric mean over seeds with its 95% interval. The power is that "
@@ -255,6 +256,10 @@ def penalty(record: dict, language: str) -> Drawing:
     ).format(least=number(at[0]), most=number(at[-1]))
     drawn = ((axes.figure, f"{title}: " + _("added loss, nats")),)
     return Drawing(drawn, _penalty_title(record, language), note)
+
+
+def _power_of_ten(value: float, _position: int) -> str:
+    return f"10{numbers.superscript(round(np.log10(value)))}"
 
 
 def _penalty_title(record: dict, language: str) -> str:

@@ -40,8 +40,8 @@ class Regularization(DigitSpec):
     """
 
     sizes: ClassVar[dict] = {
-        ("smoke", "digits"): Size(6, 2, (0.3, 1.0), 1),
-        ("smoke", "mnist"): Size(6, 2, (0.3, 1.0), 1),
+        ("smoke", "digits"): Size(3, 2, (0.3, 1.0), 1),
+        ("smoke", "mnist"): Size(3, 2, (0.3, 1.0), 1),
         ("cpu", "digits"): Size(150, 3, (0.3, 1.0), 1),
         ("cpu", "mnist"): Size(800, 3, RATES),
         ("gpu", "digits"): Size(800, 10, RATES),
