@@ -1,0 +1,310 @@
+"""The figures of section 3.4: the noise of mini-batches, what it does, and Dropout beside it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bn.lab.chapters.regularization import estimates
+from bn.lab.chapters.regularization.spec import FEW, WHOLE
+from bn.lab.judge import statistics
+from bn.lab.show import numbers, speech
+from bn.lab.show.numbers import number
+from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, short, steps_axis, styled
+from bn.lab.show.words import N_, words
+from bn.lab.store import claims
+
+NAMES = {
+    "plain": N_("plain"),
+    "plain_dropout": N_("plain, Dropout"),
+    "bn": N_("with BN"),
+    "bn_dropout": N_("with BN, Dropout"),
+}
+_DASHED, _DOTTED = LINES["plain"], (0, (1, 1.5))
+_STYLES = {
+    "plain": {"color": COLOURS["plain"], "linestyle": "-"},
+    "plain_dropout": {"color": COLOURS["plain"], "linestyle": _DASHED},
+    "bn": {"color": COLOURS["bn"], "linestyle": "-"},
+    "bn_dropout": {"color": COLOURS["bn"], "linestyle": _DASHED},
+}
+
+
+def noise(record: dict, language: str) -> Drawing:
+    """One test image in a hundred mini-batches, and how much it varies by their size."""
+    with styled():
+        panels = _company(record["company"], language), _noise(record["noise"], language)
+    return Drawing(panels, _noise_title(record, language), _noise_note(record, language))
+
+
+def _company(found: Mapping, language: str) -> tuple[Figure, str]:
+    _, title, margins = words(language), words(language)("(a) One image in other company"), found["margins"]
+    axes = panel(title, language)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.plot(range(1, len(margins) + 1), margins, "o", color=COLOURS["bn"], markersize=3.5, label=_("in training"))
+    axes.axhline(found["margin"], color=COLOURS["bn"], label=_("at inference"))
+    axes.set(xlim=(0, len(margins) + 1), xlabel=_("mini-batch"), ylabel=_("margin of the right class"))
+    axes.margins(y=0.2)
+    legend(axes, language, "best")
+    return axes.figure, f"{title}: " + _("margin of the right class")
+
+
+def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
+    """Geometric means over seeds, beside the law for a normal value."""
+    _, title, sizes = words(language), words(language)("(b) Noise by size"), np.array(found["sizes"])
+    axes = panel(title, language)
+    labels = (_("first layer"), _("second layer"), _("logits"))
+    by_seed = np.array(found["std"], float)
+    for k, (label, line) in enumerate(zip(labels, ("-", _DASHED, _DOTTED), strict=True)):
+        mean, low, high = np.exp(statistics.mean_curve(np.log(by_seed[:, :, k])))
+        axes.plot(sizes, mean, color=COLOURS["bn"], linestyle=line, marker="o", markersize=3.5, label=label)
+        axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.15, linewidth=0)
+    axes.plot(sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1, label=numbers.left_to_right("√(1.5 / m)"))
+    _sizes_axis(axes, sizes, language)
+    axes.set(yscale="log", ylim=(0.01, None), ylabel=_("standard deviation"))
+    axes.yaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(short))
+    legend(axes, language, "lower left")
+    return axes.figure, f"{title}: " + _("standard deviation")
+
+
+def _sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
+    """Numbers of examples, each as far from the next as its ratio to it."""
+    axes.set(xscale="log", xlabel=words(language)("examples in the statistics"))
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:,.0f}"))
+
+
+def _noise_title(record: dict, language: str) -> str:
+    """How often one image changes sides, and how far the noise falls between two sizes of the figure."""
+    _, found = words(language), record["company"]
+    other = sum((margin > 0) != (found["margin"] > 0) for margin in found["margins"])
+    few, many = (estimates.noise_at(record, size) for size in (16, 1024))
+    sentence = _(
+        "In {other} of {all} mini-batches one image falls on the other side than at inference; with {many} in the "
+        "place of {few} examples the noise of the first layer is {ratio} times as large."
+    )
+    ratio = statistics.ratio(many, few)
+    return sentence.format(
+        other=number(other),
+        all=number(len(found["margins"])),
+        few=number(16),
+        many=number(1024),
+        ratio=numbers.with_interval(ratio, 3),
+    )
+
+
+def _noise_note(record: dict, language: str) -> str:
+    _, found = words(language), record["company"]
+    sentence = _(
+        "(a) The logit of the right class less the largest other, seed {seed}: of a hundred test images the one "
+        "whose margin at inference is nearest to 0, in mini-batches of {batch} whose other images are drawn at random. "
+        "(b) Standard deviation over mini-batches of what a test image becomes: its normalized values in each layer, "
+        "and its logits in their deviation over images; root mean square over units, geometric mean over seeds with "
+        "its 95% interval. Grey: the law for values and company from a standard normal distribution. The network was "
+        "trained on mini-batches of {batch}, without Dropout."
+    )
+    return sentence.format(seed=numbers.left_to_right(found["seed"]), batch=number(record["batch"]["dropout"]))
+
+
+def dropout(record: dict, language: str) -> Drawing:
+    """Test accuracy and the gap over training, with and without Dropout and BN, each at its own best rate."""
+    _, networks = words(language), record["own_rates"]
+    with styled():
+        panels = (
+            _curves(
+                networks,
+                {name: _percent(net["test"]) for name, net in networks.items()},
+                _("(a) Test accuracy"),
+                _("test accuracy, %"),
+                "lower right",
+                language,
+            ),
+            _curves(
+                networks,
+                {name: _percent(net["train"]) - _percent(net["test"]) for name, net in networks.items()},
+                _("(b) Gap"),
+                _("training − test, points"),
+                "lower right",
+                language,
+            ),
+        )
+    return Drawing(panels, _dropout_title(record, language), _dropout_note(record, language))
+
+
+def _percent(accuracy: list) -> np.ndarray:
+    return 100 * np.array(accuracy, float)
+
+
+def _curves(
+    networks: Mapping, values: Mapping, title: str, label: str, place: str, language: str
+) -> tuple[Figure, str]:
+    """Mean over seeds with its 95% interval of each network, from the first evaluation after the start."""
+    _, axes = words(language), panel(title, language)
+    for name, by_seed in values.items():
+        steps = networks[name]["steps"][1:]
+        mean, low, high = statistics.mean_curve(by_seed[:, 1:], bounds=(-100, 100))
+        axes.plot(steps, mean, label=_(NAMES[name]), **_STYLES[name])
+        axes.fill_between(steps, low, high, color=_STYLES[name]["color"], alpha=0.15, linewidth=0)
+    axes.set_ylabel(label)
+    steps_axis(axes, networks["plain"]["steps"], _("training step"))
+    legend(axes, language, place)
+    ends = [f"{_(NAMES[name])} {by_seed[:, -1].mean():.1f}" for name, by_seed in values.items()]
+    return axes.figure, f"{title}: {label}: " + _.listed(ends)
+
+
+def _dropout_title(record: dict, language: str) -> str:
+    _, found = words(language), estimates.dropout(record)
+    sentence = _("Dropout changes the test accuracy by {plain} points without BN and by {bn} points with it.")
+    return sentence.format(**{key: _points(found[f"gain_{key}"]) for key in ("plain", "bn")})
+
+
+def _dropout_note(record: dict, language: str) -> str:
+    _ = words(language)
+    sentence = _(
+        "Mean over seeds with its 95% interval. Dropout leaves out {share} of the hidden units. Each network has the "
+        "best of {count} rates by validation images, chosen on other seeds: {rates}."
+    )
+    rates = [f"{_(NAMES[name])} {number(net['rate'])}" for name, net in record["own_rates"].items()]
+    share = numbers.percent(record["asked"]["dropout"], 0)
+    return sentence.format(share=share, count=number(len(record["tried"]["rates"])), rates=_.listed(rates, ";"))
+
+
+def _points(estimate: statistics.Estimate) -> str:
+    return numbers.signed(estimate.value) + numbers.interval(estimate, 2)
+
+
+def groups(record: dict, language: str) -> Drawing:
+    """Networks that differ in the noise alone: test accuracy and gap by how many examples the statistics are of."""
+    _ = words(language)
+    values = {
+        "test": (_("(a) Test accuracy"), _("test accuracy, %"), estimates.finals),
+        "gap": (_("(b) Gap"), _("training − test, points"), estimates.gaps),
+    }
+    with styled():
+        panels = tuple(_by_size(record["groups"], *of, language) for of in values.values())
+    return Drawing(panels, _groups_title(record, language), _groups_note(record, language))
+
+
+def _by_size(networks: Mapping, title: str, label: str, measure, language: str) -> tuple[Figure, str]:
+    axes, sizes = panel(title, language), np.array([int(size) for size in networks])
+    by_seed = np.stack([measure(network) for network in networks.values()], 1)
+    mean, low, high = statistics.mean_curve(by_seed)
+    jitter = np.exp(np.linspace(-0.12, 0.12, len(by_seed)))[:, None]
+    axes.plot((sizes * jitter).ravel(), by_seed.ravel(), "o", color=COLOURS["bn"], markersize=3, alpha=0.45)
+    axes.plot(sizes, mean, color=COLOURS["bn"], linewidth=1.2)
+    if len(by_seed) > 1:
+        axes.errorbar(sizes, mean, [mean - low, high - mean], fmt="s", color=COLOURS["bn"], markersize=5, capsize=3)
+    _sizes_axis(axes, sizes, language)
+    axes.set(xlim=(sizes[0] / 1.5, sizes[-1] * 1.5), ylabel=label)
+    ends = [f"{number(int(size))} {value:.2f}" for size, value in zip(sizes, mean, strict=True)]
+    return axes.figure, f"{title}: {label}: " + words(language).listed(ends)
+
+
+def _groups_title(record: dict, language: str) -> str:
+    _, found = words(language), estimates.noise_helps(record)
+    sentence = _(
+        "Statistics of {few} examples in the place of {whole} change the test accuracy by {gain} points, with the same "
+        "mini-batches and the same rate."
+    )
+    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=_points(found["test_gain"]))
+
+
+def _groups_note(record: dict, language: str) -> str:
+    _ = words(language)
+    sentence = _(
+        "Dots: the seeds. Squares: their mean with its 95% interval. All see the same mini-batches of {whole} at rate "
+        "{rate}, the best of {count} for statistics of {few} and of {whole} together, by validation images on other "
+        "seeds; only the groups differ whose mean and variance normalize. {steps}."
+    )
+    network = record["groups"][str(WHOLE)]
+    return sentence.format(
+        few=number(FEW),
+        whole=number(WHOLE),
+        rate=number(network["rate"]),
+        count=number(len(record["tried"]["rates"])),
+        steps=speech.steps(network["steps"][-1], language),
+    )
+
+
+def penalty(record: dict, language: str) -> Drawing:
+    """By how much the statistics of mini-batches raise the loss of a trained network, by their size."""
+    _, title, found = words(language), words(language)("Loss by the noise"), record["noise"]
+    sizes, by_seed = np.array(found["sizes"]), np.array(found["penalty"], float)
+    positive = (by_seed > 0).all(0)
+    sizes, by_seed = sizes[positive], by_seed[:, positive]
+    at = estimates.PENALTY_SIZES
+    with styled():
+        axes = panel(title, language)
+        mean, low, high = np.exp(statistics.mean_curve(np.log(by_seed)))
+        axes.plot(sizes, mean, color=COLOURS["bn"], marker="o", markersize=4)
+        axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.2, linewidth=0)
+        if at[1] in sizes:
+            line = mean[sizes == at[1]] * at[1] / sizes
+            axes.plot(sizes, line, color=QUIET, linewidth=1, label=numbers.left_to_right("1 / m"))
+            legend(axes, language, "upper right")
+        _sizes_axis(axes, sizes, language)
+        axes.set(yscale="log", ylabel=_("added loss, nats"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
+    note = _(
+        "Mean loss on the training images by the statistics of random mini-batches, less that at inference, of the "
+        "network with BN and without Dropout: geometric mean over seeds with its 95% interval. The power is that "
+        "between {least} and {most} examples. Grey: inversely proportional to the size."
+    ).format(least=number(at[0]), most=number(at[-1]))
+    drawn = ((axes.figure, f"{title}: " + _("added loss, nats")),)
+    return Drawing(drawn, _penalty_title(record, language), note)
+
+
+def _power_of_ten(value: float, _position: int) -> str:
+    return f"10{numbers.superscript(round(np.log10(value)))}"
+
+
+def _penalty_title(record: dict, language: str) -> str:
+    _, exponent = words(language), estimates.penalty(record)["exponent"]
+    if not np.isfinite(exponent.value):
+        return _("Large mini-batches add no loss that can be told from none.")
+    said = _("The loss that the noise adds falls as the size of the mini-batch to the power {exponent}.")
+    return said.format(exponent=_points(exponent))
+
+
+def shift(record: dict, language: str) -> Drawing:
+    """The variance of the normalized values at inference, layer by layer, with and without Dropout before it."""
+    _, title = words(language), words(language)("Variance at inference")
+    limit = next(c.limit for c in claims.ledger()["inference-mean0-var1"].rule if c.estimate == "variance_worst")
+    layers = np.array([1, 2])
+    with styled():
+        axes = panel(title, language)
+        axes.axhspan(1 - limit, 1 + limit, color=QUIET, alpha=0.15, linewidth=0)
+        axes.axhline(1, color=INK, linewidth=0.8)
+        for name, marker, move in (("bn", "o", -0.06), ("bn_dropout", "s", 0.06)):
+            values = np.array(record["population"][name]["variance"], float)
+            mean, low, high = statistics.mean_curve(values)
+            style = {"color": COLOURS["bn"], "markersize": 6, "fmt": marker}
+            fill = "none" if name == "bn_dropout" else "full"
+            axes.errorbar(
+                layers + move,
+                mean,
+                [mean - low, high - mean],
+                mfc=None if fill == "full" else "none",
+                capsize=3,
+                label=_(NAMES[name]),
+                **style,
+            )
+        axes.set(xlim=(0.5, 2.5), xlabel=_("layer of BN"), ylabel=_("variance of the normalized values"))
+        axes.xaxis.set_major_locator(FixedLocator([1, 2]))
+        axes.margins(y=0.15)
+        legend(axes, language, "lower left")
+    found = estimates.variance_shift(record)
+    said = _("Behind Dropout the normalized values have a variance of {with_it} at inference, without it of {without}.")
+    said = said.format(
+        with_it=numbers.with_interval(found["variance"], 2), without=numbers.with_interval(found["variance_without"], 2)
+    )
+    note = _(
+        "Variance over the training images of the values that a unit has at inference behind the statistics of "
+        "Algorithm 2, median unit of the layer, mean over seeds with its 95% interval. Dropout stands between the two "
+        "layers. Shaded: the ±{limit} of the rule."
+    ).format(limit=number(limit))
+    return Drawing(((axes.figure, f"{title}: {said}"),), said, note)
