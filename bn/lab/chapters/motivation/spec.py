@@ -36,7 +36,7 @@ class Size:
 
 # A gain of 4 makes up for the sigmoid's slope, which is at most 1/4. The longest width is below the number of rows, or
 # the covariance would have no inverse.
-SMOKE = Size(10, 2, (2, 4), (1.0,), (4.0,), 4, (8, 16), 64, 300)
+SMOKE = Size(4, 2, (2, 4), (1.0,), (4.0,), 4, (8, 16), 64, 300)
 SHORT = Size(200, 2, (2, 4, 8), (1.0,), (4.0,), 20, (64, 256), 1024, 1_000)
 WHOLE = Size(500, 8, (2, 4, 8, 16), (1.0, 4.0), (1.0, 4.0), 20, (128, 256, 512, 1024), 2048, 5_000)
 LONG = Size(2_000, 10, (2, 4, 8, 16), (0.2, 1.0, 4.0), (1.0, 4.0), 20, (128, 256, 512, 1024), 2048, 20_000)
