@@ -12,7 +12,19 @@ from bn.lab.chapters.regularization.spec import FEW, WHOLE
 from bn.lab.judge import statistics
 from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number
-from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, short, steps_axis, styled
+from bn.lab.show.style import (
+    COLOURS,
+    INK,
+    LINES,
+    QUIET,
+    Drawing,
+    legend,
+    legend_below,
+    panel,
+    short,
+    steps_axis,
+    styled,
+)
 from bn.lab.show.words import N_, words
 from bn.lab.store import claims
 
@@ -45,8 +57,8 @@ def _company(found: Mapping, language: str) -> tuple[Figure, str]:
     axes.plot(range(1, len(margins) + 1), margins, "o", color=COLOURS["bn"], markersize=3.5, label=_("in training"))
     axes.axhline(found["margin"], color=COLOURS["bn"], label=_("at inference"))
     axes.set(xlim=(0, len(margins) + 1), xlabel=_("mini-batch"), ylabel=_("margin of the right class"))
-    axes.margins(y=0.2)
-    legend(axes, language, "best")
+    axes.margins(y=0.1)
+    legend_below(axes, language)
     return axes.figure, f"{title}: " + _("margin of the right class")
 
 
@@ -113,45 +125,29 @@ def _noise_note(record: dict, language: str) -> str:
 def dropout(record: dict, language: str) -> Drawing:
     """Test accuracy and the gap over training, with and without Dropout and BN, each at its own best rate."""
     _, networks = words(language), record["own_rates"]
+    test, train = ({name: 100 * np.array(net[of], float) for name, net in networks.items()} for of in ("test", "train"))
+    gap = {name: train[name] - test[name] for name in networks}
     with styled():
         panels = (
-            _curves(
-                networks,
-                {name: _percent(net["test"]) for name, net in networks.items()},
-                _("(a) Test accuracy"),
-                _("test accuracy, %"),
-                "lower right",
-                language,
-            ),
-            _curves(
-                networks,
-                {name: _percent(net["train"]) - _percent(net["test"]) for name, net in networks.items()},
-                _("(b) Gap"),
-                _("training − test, points"),
-                "lower right",
-                language,
-            ),
+            _curves(networks, test, (0, 100), _("(a) Test accuracy"), _("test accuracy, %"), language),
+            _curves(networks, gap, (-100, 100), _("(b) Gap"), _("training − test, points"), language),
         )
     return Drawing(panels, _dropout_title(record, language), _dropout_note(record, language))
 
 
-def _percent(accuracy: list) -> np.ndarray:
-    return 100 * np.array(accuracy, float)
-
-
 def _curves(
-    networks: Mapping, values: Mapping, title: str, label: str, place: str, language: str
+    networks: Mapping, values: Mapping, bounds: tuple[float, float], title: str, label: str, language: str
 ) -> tuple[Figure, str]:
     """Mean over seeds with its 95% interval of each network, from the first evaluation after the start."""
     _, axes = words(language), panel(title, language)
     for name, by_seed in values.items():
         steps = networks[name]["steps"][1:]
-        mean, low, high = statistics.mean_curve(by_seed[:, 1:], bounds=(-100, 100))
+        mean, low, high = statistics.mean_curve(by_seed[:, 1:], bounds)
         axes.plot(steps, mean, label=_(NAMES[name]), **_STYLES[name])
-        axes.fill_between(steps, low, high, color=_STYLES[name]["color"], alpha=0.15, linewidth=0)
+        axes.fill_between(steps, low, high, color=_STYLES[name]["color"], alpha=0.12, linewidth=0)
     axes.set_ylabel(label)
     steps_axis(axes, networks["plain"]["steps"], _("training step"))
-    legend(axes, language, place)
+    legend_below(axes, language)
     ends = [f"{_(NAMES[name])} {by_seed[:, -1].mean():.1f}" for name, by_seed in values.items()]
     return axes.figure, f"{title}: {label}: " + _.listed(ends)
 
