@@ -45,9 +45,9 @@ def test_the_curves_are_the_means_of_the_seeds(made_up):
     assert gaps["momentum 0.01"] == pytest.approx([30, 0, 0, 0])
 
 
-def test_the_first_panel_is_at_one_rate_and_the_last_at_each_networks_own(made_up):
+def test_the_first_panel_is_at_the_plain_networks_rate_and_the_last_at_each_networks_own(made_up):
     first, _, last = (panel.axes[0] for panel, _ in figures.shift(made_up, "en").panels)
-    assert set(lines(first)) == {"plain", "with BN, rate of the plain network"}
+    assert set(lines(first)) == {"plain", "BN, rate of plain", "BN and noise"}
     assert {"plain", "with BN", "BN and noise"} <= set(lines(last))
 
 
