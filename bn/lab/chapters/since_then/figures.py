@@ -11,14 +11,26 @@ from bn.lab.chapters.since_then import estimates
 from bn.lab.judge import statistics
 from bn.lab.show import numbers
 from bn.lab.show.numbers import left_to_right, number
-from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend_below, panel, short, steps_axis, styled
+from bn.lab.show.style import (
+    COLOURS,
+    INK,
+    LINES,
+    QUIET,
+    Drawing,
+    legend,
+    legend_below,
+    panel,
+    short,
+    steps_axis,
+    styled,
+)
 from bn.lab.show.words import N_, words
 
 _DASHED, _DOTTED, _DASH_DOT = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))
 DEEP = {  # of the deep networks: the name, and how it is drawn
     "plain": (N_("plain"), {"color": COLOURS["plain"], "linestyle": LINES["plain"]}),
     "bn": (N_("with BN"), {"color": COLOURS["bn"], "linestyle": LINES["bn"]}),
-    "bn_equal": (N_("with BN, rate of the plain network"), {"color": COLOURS["bn"], "linestyle": _DASH_DOT}),
+    "bn_equal": (N_("BN, rate of plain"), {"color": COLOURS["bn"], "linestyle": _DASH_DOT}),
     "noisy": (N_("BN and noise"), {"color": INK, "linestyle": _DOTTED}),
 }
 NORMALIZERS = {
@@ -42,7 +54,12 @@ def shift(record: dict, language: str) -> Drawing:
     with styled():
         panels = (
             _deep(
-                record, "shift", ("plain", "bn_equal"), _("(a) Change of the gradients"), _("of their size"), language
+                record,
+                "shift",
+                ("plain", "bn_equal", "noisy"),
+                _("(a) Change of the gradients"),
+                _("of their size"),
+                language,
             ),
             _deep(record, "moved", ("plain", "bn", "noisy"), _("(b) Movement of the inputs"), _MOVED, language),
             _learning(record, _("(c) Validation accuracy"), ("plain", "bn", "noisy"), "validation", language),
@@ -55,7 +72,7 @@ def shift(record: dict, language: str) -> Drawing:
     title = title.format(**{name: number(found[key].value) for name, key in shown.items()})
     note = _(
         "(a) Of a layer's gradient when the layers below have taken their step, relative to its size, mean of the "
-        "layers; both at the plain network's rate. (b) Of the mean of a unit's input in a step, in standard "
+        "layers; the network with noise is at its own rate. (b) Of the mean of a unit's input in a step, in standard "
         "deviations, median of the units. (c) The line is the accuracy to which steps are counted. {rates} {bands}"
     )
     return Drawing(panels, title, note.format(rates=_rates(record, language), bands=_bands_note(language)))
@@ -80,8 +97,8 @@ def landscape(record: dict, language: str) -> Drawing:
     )
     title = title.format(**{key: number(found[f"{key}_ratio"].value) for key in ("range", "turned", "smoothness")})
     note = _(
-        "Along the gradient of a mini-batch, from a quarter of the step to four times as far, each network by its own "
-        "rate; the largest in that way. {rates} {bands}"
+        "Along the gradient of a mini-batch, from a quarter of the step to four times as far, each network by its "
+        "rate; the largest on that way. {rates} {bands}"
     )
     return Drawing(panels, title, note.format(rates=_rates(record, language), bands=_bands_note(language)))
 
@@ -181,17 +198,18 @@ def _learning(record: dict, title: str, networks: Iterable[str], name: str, lang
         _band(axes, part["steps"], statistics.mean_curve(part[name], bounds=(0, 1)), _(called), style)
     if name == "validation":
         axes.axhline(estimates.TARGET, color=QUIET, linewidth=0.8)
-    axes.set(ylim=(0, 1), ylabel=_("accuracy"))
+    far = min(estimates.final(record["deep"][network][name]).min() for network in networks) > 0.7
+    axes.set(ylim=(0.7, 1) if far else (0, 1), ylabel=_("accuracy"))
     steps_axis(axes, record["deep"]["plain"]["steps"], _("training step"))
     legend_below(axes, language)
     return axes.figure, title
 
 
 def _ladder(ladder: dict, language: str) -> tuple[Figure, str]:
-    """Final accuracies at each rate, the mean of the seeds; the noisy network is not asked here."""
+    """Final accuracies at each rate, the mean of the seeds."""
     _, title = words(language), words(language)("(b) Final accuracy by rate")
     axes = panel(title, language)
-    for network in ("plain", "bn"):
+    for network in ("plain", "bn", "noisy"):
         called, style = DEEP[network]
         accuracy = np.array(ladder[network], float).mean(1)
         axes.plot(ladder["rates"], accuracy, marker="o", markersize=4, label=_(called), **style)
@@ -257,7 +275,7 @@ def _gaps(parts: dict, language: str) -> tuple[Figure, str]:
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.set(ylabel=_("percentage points"))
     steps_axis(axes, parts["0.1"]["steps"], _("training step"))
-    legend_below(axes, language)
+    legend(axes, language, "upper right")
     return axes.figure, title
 
 
