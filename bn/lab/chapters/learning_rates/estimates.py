@@ -1,6 +1,6 @@
 """Estimates of section 3.3 from one record.
 
-All are paired: of a seed both networks have the same first weights and the same mini-batches.
+All are paired: of a seed both networks have the same mini-batches, and first weights that are drawn by the same rule.
 """
 
 import math

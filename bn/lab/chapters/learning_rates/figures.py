@@ -186,7 +186,7 @@ def _grow(axes: Axes, table: dict, name: str, of: Callable[[np.ndarray], np.ndar
         axes.plot(table["at"], mean, color=COLOURS[name], linestyle=style, label=label)
         axes.fill_between(table["at"], low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
         if not np.isfinite(drawn[-1]).all() and (held := np.flatnonzero(np.isfinite(mean))).size:
-            axes.plot(table["at"][held[-1]], mean[held[-1]], color=COLOURS[name], marker="x")
+            axes.plot(table["at"][held[-1]], mean[held[-1]], color=COLOURS[name], marker="x", clip_on=False)
     within(axes, *drawn)
     steps_axis(axes, table["at"], _("training step"))
     legend(axes, language, "best")

@@ -51,7 +51,7 @@ def _changes(record: dict, language: str, name: str, sentence: str, found: dict,
     values = {(n, moment): looked(record, n, moment, name) for n in NAMES for moment in MOMENTS}
     with styled():
         for moment in MOMENTS:
-            title = f"{_(CHANGES[name])}, {_(WHEN[moment])}"
+            title = _.listed([_(CHANGES[name]), _(WHEN[moment])])
             axes = panel(title, language)
             axes.axhline(1, color=QUIET, linewidth=0.8)
             for network in NAMES:
@@ -95,7 +95,7 @@ def spectra(record: dict, language: str) -> Drawing:
                 for network in ("plain", "bn"):
                     below = np.array(table[network][moment][kind]["below"][-1], float)
                     style = {"color": COLOURS[network], "linestyle": LINES[network], "linewidth": width}
-                    label = f"{_(NAMES[network])}, {said}"
+                    label = _.listed([_(NAMES[network]), said])
                     axes.plot(table["shares"], np.where(below > 0, below, np.nan), label=label, **style)
             axes.set(yscale="log", xlim=(0, 1), ylim=(_SMALLEST, 10))
             axes.set(xlabel=_("share of the singular values below"), ylabel=_("singular value"))
