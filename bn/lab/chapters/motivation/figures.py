@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from bn.lab.chapters.motivation import estimates
 from bn.lab.chapters.motivation.record import FOLLOWED, NETWORKS
@@ -18,6 +18,7 @@ from bn.lab.show.words import N_, words
 
 NAMES = {"plain": N_("plain"), "bn": N_("with BN")}
 TITLES = {"plain": N_("Without BN"), "bn": N_("With BN")}
+THREE = 3.0, 2.6  # inches of a panel where three stand side by side, so that its letters stay as large
 _ACTIVATIONS = {"sigmoid": N_("Sigmoids"), "relu": N_("ReLU")}
 
 
@@ -51,7 +52,7 @@ def saturation(record: dict, language: str) -> Drawing:
     _, depth = words(language), record["depth"]
     titles = _("Saturated units"), _("Gradient, first layer / last"), _("Final test accuracy")
     with styled():
-        saturated, gradient, accuracy = (panel(title, language) for title in titles)
+        saturated, gradient, accuracy = (panel(title, language, THREE) for title in titles)
         for name in NETWORKS:
             ends = _ends(depth[name], "saturated"), _ends(depth[name], "gradient_ratio")
             _by_depth(saturated, depth["depths"], 100 * ends[0], name, language)
@@ -102,7 +103,7 @@ def _depth_axis(axes: Axes, depths: list[int], label: str) -> None:
     axes.set(xscale="log", xlabel=label)
     axes.set_xticks(depths)
     axes.xaxis.set_major_formatter(FuncFormatter(short))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _saturation_title(record: dict, language: str) -> str:
@@ -140,7 +141,7 @@ def moving(record: dict, language: str) -> Drawing:
     _, parts, panels = words(language), record["moving"], []
     with styled():
         for name in NETWORKS:
-            axes = panel(_(TITLES[name]), language)
+            axes = panel(_(TITLES[name]), language, THREE)
             for of_unit in np.array(parts[name]["medians"], float):
                 axes.plot(parts[name]["looks"], of_unit, color=COLOURS[name], linewidth=1.1)
             axes.set(ylim=(0, 1), ylabel=_("median output of a unit"))
@@ -152,7 +153,7 @@ def moving(record: dict, language: str) -> Drawing:
 
 def _moved(parts: dict, language: str) -> Figure:
     _ = words(language)
-    axes = panel(_("Distance between two looks"), language)
+    axes = panel(_("Distance between two looks"), language, THREE)
     for name in NETWORKS:
         _band(axes, parts[name]["looks"][1:], np.array(parts[name]["moved"], float), name, language)
     axes.set(ylim=(0, None), ylabel=_("distance / spread"))
@@ -176,10 +177,10 @@ def _moving_title(parts: dict, language: str) -> str:
 def _moving_note(parts: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
-        "Networks of {layers} hidden layers of sigmoids; the lower half is the first {half}. Left: {units} units of "
-        "one seed, evenly chosen. Right: the distance of the medians at two looks, {every} apart, over the range from "
-        "the 15th to the 85th percentile at the first: the median unit, mean over seeds with its 95% interval. Rate "
-        "{plain} without BN and {bn} with it."
+        "Networks of {layers} hidden layers of sigmoids; the lower half is the first {half}. First and second panel: "
+        "{units} units of one seed, evenly chosen. Third: the distance of the medians at two looks, {every} apart, "
+        "over the range from the 15th to the 85th percentile at the first: the median unit, mean over seeds with its "
+        "95% interval. Rate {plain} without BN and {bn} with it."
     )
     rates = {name: number(parts[name]["learning_rate"]) for name in NETWORKS}
     sizes = {"layers": FOLLOWED, "half": FOLLOWED // 2, "units": len(parts["plain"]["units"])}

@@ -2,15 +2,18 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from bn.lab.chapters.motivation import estimates
+from bn.lab.chapters.motivation.figures import THREE
 from bn.lab.chapters.motivation.record import LOOKS
+from bn.lab.chapters.motivation.regression import BLOCK, TARGET
 from bn.lab.judge import statistics
 from bn.lab.show import numbers
 from bn.lab.show.numbers import number
 from bn.lab.show.style import COLOURS, INK, QUIET, Drawing, legend, panel, short, steps_axis, styled
 from bn.lab.show.words import N_, words
+from bn.lab.train.stacks import PIXELS
 
 _DASHED = (0, (4, 1.5))
 # What the gradient goes through has the colour of BN; what it does not see has none.
@@ -33,7 +36,7 @@ def bias(record: dict, language: str) -> Drawing:
     titles = _("The bias"), _("The loss"), _("A weight")
     outside, inside = {"color": INK, "label": _("outside")}, {"color": COLOURS["bn"], "label": _("inside")}
     with styled():
-        first, loss, weight = (panel(title, language) for title in titles)
+        first, loss, weight = (panel(title, language, THREE) for title in titles)
         for axes, name, label in ((first, "bias", "b"), (loss, "loss", _("loss"))):
             axes.plot(course[name], **outside)
             axes.plot(course[f"{name}_seen"], linestyle=_DASHED, **inside)
@@ -65,14 +68,13 @@ def outside(record: dict, language: str) -> Drawing:
         for axes, key in zip(panels, ("growth", "loss"), strict=True):
             for name, (label, style) in NETWORKS.items():
                 _band(axes, networks[name]["looks"], np.array(networks[name][key], float), _(label), style)
-            axes.set(yscale="log")
-            axes.yaxis.set_major_formatter(FuncFormatter(short))
-            axes.yaxis.set_minor_formatter(NullFormatter())
             steps_axis(axes, networks["inside"]["looks"], _("training step"))
-        panels[0].set(ylabel=_("times the first"))
-        panels[1].set(ylabel=_("nats"))
-        panels[1].axhline(np.log(10), color=QUIET, linewidth=0.8)
+        panels[0].set(ylim=(0, 1.5 * panels[0].get_ylim()[1]), ylabel=_("times the first"))  # room for the legend
         legend(panels[0], language, "upper left")
+        panels[1].set(yscale="log", ylabel=_("nats"))
+        panels[1].yaxis.set_major_formatter(FuncFormatter(short))
+        panels[1].yaxis.set_minor_formatter(NullFormatter())
+        panels[1].axhline(np.log(10), color=QUIET, linewidth=0.8)
     found = estimates.outside(record)
     sentence = _(
         "The loss ends at {inside} nats where the gradient goes through mean and deviation, at {centred} with the mean "
@@ -105,16 +107,16 @@ def inputs(record: dict, language: str) -> Drawing:
         _sawtooth(between, record["toy"]["course"], language)
     sentence = _(
         "Gradient descent needs {raw} steps with raw inputs, {standardized} with standardized and {whitened} with "
-        "whitened ones; a normalization between the steps takes each of them back."
+        "whitened ones. In a network that is normalized between its steps each step is undone."
     )
     note = _(
-        "Left: least squares of {classes} classes of digits on {features} block means, each at its best constant rate; "
-        "geometric mean over seeds with its 95% interval, steps until the excess loss is at {target}. Right: x = au + "
-        "b towards targets of another mean and scale; between: a and b are normalized before each step; inside: γ and "
-        "β are learned after the normalization."
+        "First panel: least squares of the classes of digits on {features} block means, each at its best constant "
+        "rate; geometric mean over seeds with its 95% interval, steps until the excess loss is at {target}. Second: "
+        "x = au + b towards targets of another mean and scale; between: a and b are normalized before each step; "
+        "inside: γ and β are learned after the normalization."
     )
     steps = {kind: number(found[f"steps_{kind}"].value) for kind in KINDS}
-    said = note.format(classes=number(10), features=number(49), target=numbers.left_to_right("0.001"))
+    said = note.format(features=number((PIXELS // BLOCK) ** 2), target=number(TARGET))
     panels = tuple((axes.figure, title) for axes, title in zip((once, between), titles, strict=True))
     return Drawing(panels, sentence.format(**steps), said, trained=False)
 
@@ -124,7 +126,7 @@ def _courses(axes: Axes, record: dict, language: str) -> None:
     for name, (label, style) in KINDS.items():
         values = np.maximum(np.array(record["regression"][name]["excess"], float), _LOWEST / 100)
         _band(axes, LOOKS[1:], values[:, 1:], _(label), style)
-    axes.axhline(1e-3, color=QUIET, linewidth=0.8)
+    axes.axhline(TARGET, color=QUIET, linewidth=0.8)
     axes.set(xscale="log", yscale="log", ylim=(_LOWEST, 1), xlim=(1, LOOKS[-1]))
     axes.set(xlabel=_("step"), ylabel=_("excess loss / that at the start"))
     axes.xaxis.set_major_formatter(FuncFormatter(short))
@@ -155,9 +157,9 @@ def cost(record: dict, language: str) -> Drawing:
         "{power} of the smallest eigenvalue."
     )
     note = _(
-        "Left: forward and backward pass of {rows} examples, processor time, geometric mean over seeds with its 95% "
-        "interval; multiply-adds of the forward pass, of the eigenvectors the first step alone. Right: the derivative "
-        "of Cov^(−1/2) where all other eigenvalues are 1."
+        "First panel: forward and backward pass of {rows} examples, processor time, geometric mean over seeds with its "
+        "95% interval; multiply-adds of the forward pass, of the eigenvectors the first step alone. Second: the "
+        "derivative of Cov^(−1/2) where all other eigenvalues are 1."
     )
     title = sentence.format(
         width=number(record["cost"]["widths"][-1]),
@@ -173,9 +175,9 @@ def _ratios(axes: Axes, cost: dict, language: str) -> None:
     _band(axes, cost["widths"], seconds["whitening"] / seconds["bn"], _("timed"), {"color": INK, "marker": "o"})
     adds = np.array(cost["adds"]["whitening"]) / np.array(cost["adds"]["bn"])
     axes.plot(cost["widths"], adds, color=INK, linestyle=_DASHED, label=_("multiply-adds"))
-    axes.set(xscale="log", yscale="log", xlabel=_("features"), ylabel=_("times as much"))
+    axes.set(xscale="log", yscale="log", ylim=(None, 5 * adds.max()), xlabel=_("features"), ylabel=_("times as much"))
     axes.set_xticks(cost["widths"], [f"{width:g}" for width in cost["widths"]])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.yaxis.set_minor_formatter(NullFormatter())
     legend(axes, language, "upper left")
