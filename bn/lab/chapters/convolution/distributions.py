@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy import stats
 
 from bn.lab.chapters.convolution import estimates, shapes
@@ -154,6 +155,9 @@ def _rows(values: Callable[[str, str, str], np.ndarray], title: str, label: str,
         axes.plot([], [], linestyle="none", marker=marker, color=colour, label=name)
     axes.set_yticks(range(len(ROWS)), [_row_name(*row, language) for row in ROWS])
     axes.set(ylim=(len(ROWS) - 0.5, -0.5), xscale="log", xlabel=label)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
     legend_below(axes, language)

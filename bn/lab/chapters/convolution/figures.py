@@ -19,9 +19,9 @@ from bn.lab.train.stacks import PIXELS
 ACTIVATIONS = {"relu": N_("ReLU"), "sigmoid": N_("sigmoid")}
 NAMES = {
     "none": N_("no BN"),
-    "before": N_("BN before it"),
-    "after": N_("BN after it"),
-    "input": N_("BN on the inputs u"),
+    "before": N_("BN before"),
+    "after": N_("BN after"),
+    "input": N_("BN on u"),
 }
 STYLES = {
     "none": {"color": COLOURS["plain"], "linestyle": LINES["plain"]},
@@ -162,14 +162,16 @@ def _correlation(layer: dict) -> float:
 def _places_note(record: dict, language: str) -> str:
     _, trained = words(language), record["places"]["trained"]
     sentence = _(
-        "The convolutional network with BN, rate {rate}, after {steps}. Values of each feature map over {images} with "
-        "the layers below normalized by the statistics of all of them; of {draws} mini-batches of {m}, drawn with "
-        "replacement, the variance of the mean and of the variance, against what independent values would have: median "
-        "of the maps, geometric mean over seeds with its 95% interval. Each curve ends with its whole grid; the points "
-        "before take every second, fourth … place. Two neighbours are correlated by {correlations} in the three layers."
+        "The convolutional network with BN, rate {rate}, after {steps}, when it reads {accuracy} of the digits. Values "
+        "of each feature map over {images} with the layers below normalized by the statistics of all of them; of "
+        "{draws} mini-batches of {m}, drawn with replacement, the variance of the mean and of the variance, against "
+        "what independent values would have: median of the maps, geometric mean over seeds with its 95% interval. Each "
+        "curve ends with its whole grid; the points before take every second, fourth … place. Two neighbours are "
+        "correlated by {correlations} in the three layers."
     )
     return sentence.format(
         rate=number(record["accuracy"]["maps"]["before"]["rate"]),
+        accuracy=numbers.percent(1 - _error(record["accuracy"]["maps"]["before"]), 0),
         steps=speech.steps(record["map_steps"], language),
         images=_images(record, language),
         draws=number(record["draws"]),

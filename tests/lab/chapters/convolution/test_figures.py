@@ -67,7 +67,7 @@ def test_the_place_is_compared_with_its_sign(record):
     assert "with ReLUs and −2.00" in title
     assert seen.plain(findings(record, "en")[0]).endswith(title)
     rows = seen.rows(tables.placement(record, "en").data)[1:]
-    assert len(rows) == 8 and rows[2].startswith("ReLU, BN after it 0.3 94.00 [94.00, 94.00] +1.00")
+    assert len(rows) == 8 and rows[2].startswith("ReLU, BN after 0.3 94.00 [94.00, 94.00] +1.00")
     assert rows[1].endswith("95.00 [95.00, 95.00]")  # nothing to compare it with
 
 
