@@ -4,7 +4,8 @@ from IPython.display import HTML
 
 from bn.lab.chapters.regularization.estimates import finals, gaps
 from bn.lab.chapters.regularization.figures import NAMES
-from bn.lab.show import html, seeds, speech
+from bn.lab.judge import statistics
+from bn.lab.show import html, numbers, speech
 from bn.lab.show.numbers import number
 from bn.lab.show.words import N_, words
 
@@ -16,7 +17,8 @@ def networks(record: dict, language: str) -> HTML:
     _, rows = words(language), []
     for part, setting in PARTS.items():
         for name, network in record[part].items():
-            measured = (seeds.mean(values, language, 2) for values in (finals(network), gaps(network)))
+            test, gap = statistics.mean(finals(network), (0, 100)), statistics.mean(gaps(network))
+            measured = (numbers.with_interval(estimate, 2) for estimate in (test, gap))
             rows.append([f"{_(NAMES[name])} ({_(setting)})", number(network["rate"]), *measured])
     head = [_("Network"), _("Learning rate"), _("Final test accuracy, %"), _("Training − test, points")]
     note = _("The same rate is the best one of the plain network.")
