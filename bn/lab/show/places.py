@@ -90,7 +90,8 @@ def link_of(chapter: str, anchor: str = "") -> dict | None:
 
 def section(name: str, language: str) -> str:
     """The number of a section, or the word for the appendix."""
-    return words(language)("appendix") if name == "A" else numbers.number(name)
+    _ = words(language)
+    return _("appendix") if name == "A" else numbers.number(name)
 
 
 def counted(judged: list[Verdict]) -> dict[str, int]:

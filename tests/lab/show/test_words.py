@@ -1,5 +1,7 @@
 """Words by gettext: English as it stands, Arabic from the catalogues, counts that agree."""
 
+import ast
+
 import pytest
 from babel import Locale
 from babel.messages.pofile import read_po
@@ -74,3 +76,11 @@ def test_a_count_takes_the_form_that_arabic_has_for_it(n):
 def test_every_catalogue_is_read_once():
     assert words("ar") is words("ar")
     assert set(module.CATALOGUES) == {"lab", "claims"}
+
+
+def test_sentences_stand_in_calls_that_gettext_finds():
+    """`words(language)("…")` would be looked up and never extracted: the sentence stays in English."""
+    for path in sorted((paths.ROOT / "bn" / "lab").rglob("*.py")):
+        for call in filter(lambda node: isinstance(node, ast.Call), ast.walk(ast.parse(path.read_text("utf-8")))):
+            name = getattr(call.func, "func", None)
+            assert not (isinstance(name, ast.Name) and name.id == "words"), f"{path}:{call.lineno}"

@@ -128,8 +128,9 @@ def _worths(record: dict, statistic: str, title: str, language: str) -> Figure:
 
 
 def _layer_name(layer: dict, language: str) -> str:
+    _ = words(language)
     side = round(layer["counted"][0] ** 0.5)
-    return words(language)("layer of {grid} places").format(grid=pair(side, side))
+    return _("layer of {grid} places").format(grid=pair(side, side))
 
 
 def _worths_alt(record: dict, statistic: str, title: str, language: str) -> str:

@@ -51,7 +51,8 @@ def noise(record: dict, language: str) -> Drawing:
 
 
 def _company(found: Mapping, language: str) -> tuple[Figure, str]:
-    _, title, margins = words(language), words(language)("(a) One image in other company"), found["margins"]
+    _ = words(language)
+    title, margins = _("(a) One image in other company"), found["margins"]
     axes = panel(title, language)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(range(1, len(margins) + 1), margins, "o", color=COLOURS["bn"], markersize=3.5, label=_("in training"))
@@ -64,7 +65,8 @@ def _company(found: Mapping, language: str) -> tuple[Figure, str]:
 
 def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
     """Geometric means over seeds, beside the law for a normal value."""
-    _, title, sizes = words(language), words(language)("(b) Noise by size"), np.array(found["sizes"])
+    _ = words(language)
+    title, sizes = _("(b) Noise by size"), np.array(found["sizes"])
     axes = panel(title, language)
     labels = (_("first layer"), _("second layer"), _("logits"))
     by_seed = np.array(found["std"], float)
@@ -84,7 +86,8 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
 
 def _sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
     """Numbers of examples, each as far from the next as its ratio to it."""
-    axes.set(xscale="log", xlabel=words(language)("examples in the statistics"))
+    _ = words(language)
+    axes.set(xscale="log", xlabel=_("examples in the statistics"))
     axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:,.0f}"))
@@ -228,7 +231,8 @@ def _groups_note(record: dict, language: str) -> str:
 
 def penalty(record: dict, language: str) -> Drawing:
     """By how much the statistics of mini-batches raise the loss of a trained network, by their size."""
-    _, title, found = words(language), words(language)("Loss by the noise"), record["noise"]
+    _ = words(language)
+    title, found = _("Loss by the noise"), record["noise"]
     sizes, by_seed = np.array(found["sizes"]), np.array(found["penalty"], float)
     positive = (by_seed > 0).all(0)
     sizes, by_seed = sizes[positive], by_seed[:, positive]
@@ -268,7 +272,8 @@ def _penalty_title(record: dict, language: str) -> str:
 
 def shift(record: dict, language: str) -> Drawing:
     """The variance of the normalized values at inference, layer by layer, with and without Dropout before it."""
-    _, title = words(language), words(language)("Variance at inference")
+    _ = words(language)
+    title = _("Variance at inference")
     limit = next(c.limit for c in claims.ledger()["inference-mean0-var1"].rule if c.estimate == "variance_worst")
     layers = np.array([1, 2])
     with styled():

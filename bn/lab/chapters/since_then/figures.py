@@ -207,7 +207,8 @@ def _learning(record: dict, title: str, networks: Iterable[str], name: str, lang
 
 def _ladder(ladder: dict, language: str) -> tuple[Figure, str]:
     """Final accuracies at each rate, the mean of the seeds."""
-    _, title = words(language), words(language)("(b) Final accuracy by rate")
+    _ = words(language)
+    title = _("(b) Final accuracy by rate")
     axes = panel(title, language)
     for network in ("plain", "bn", "noisy"):
         called, style = DEEP[network]
@@ -247,7 +248,8 @@ def _products(networks: dict, name: str, title: str, label: str, language: str) 
 
 def _joined(found: dict, language: str) -> tuple[Figure, str]:
     """Two errors with their intervals."""
-    _, title = words(language), words(language)("(a) Separate or joined")
+    _ = words(language)
+    title = _("(a) Separate or joined")
     axes = panel(title, language)
     rows = {_("2 at a time"): found["error_separate"], _("all 32 joined"): found["error_joined"]}
     for k, (estimate, colour) in enumerate(zip(rows.values(), (INK, COLOURS["bn"]), strict=True)):
@@ -263,7 +265,8 @@ def _joined(found: dict, language: str) -> tuple[Figure, str]:
 
 def _gaps(parts: dict, language: str) -> tuple[Figure, str]:
     """What recomputed statistics have over moving averages of each momentum, over the training."""
-    _, title = words(language), words(language)("(b) Behind recomputed statistics")
+    _ = words(language)
+    title = _("(b) Behind recomputed statistics")
     axes = panel(title, language)
     axes.axhline(0, color=INK, linewidth=0.8)
     for memory, style in MEMORIES.items():
@@ -295,10 +298,12 @@ def _ticks(axes: Axes, values: list) -> None:
 
 def _rates(record: dict, language: str) -> str:
     """The rates of the deep networks, as a sentence."""
+    _ = words(language)
     rate = {name: number(record["deep"][name]["rate"]) for name in ("plain", "bn", "noisy")}
-    sentence = words(language)("Own rates: {plain} without BN, {bn} with it, {noisy} with noise.")
+    sentence = _("Own rates: {plain} without BN, {bn} with it, {noisy} with noise.")
     return sentence.format(**rate)
 
 
 def _bands_note(language: str) -> str:
-    return words(language)("Means over seeds with their 95% intervals.")
+    _ = words(language)
+    return _("Means over seeds with their 95% intervals.")
