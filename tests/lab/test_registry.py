@@ -52,5 +52,5 @@ def test_claims_and_records_are_of_chapters():
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are():
-    with pytest.raises(KeyError, match=r"no chapter is called 'activation'; there are algorithm, motivation, activations, "):
+    with pytest.raises(KeyError, match=r"no chapter is called 'activation'; there are algorithm, motivation, "):
         registry.experiment("activation")
