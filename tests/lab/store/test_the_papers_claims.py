@@ -1,4 +1,4 @@
-"""The ledger and the list of the paper's claims in book/claims/paper.tsv hold the same, either way.
+"""The ledger and the list of the paper's claims in book/paper.tsv hold the same, either way.
 
 The list was made by reading the paper from abstract to appendix, before the ledger. Where a claim says two things, the
 ledger has a claim more, and the list says of which of the paper's it is a part.
@@ -12,7 +12,7 @@ import pytest
 from bn.lab import paths
 from bn.lab.store import claims
 
-LISTED = {row["id"]: row for row in csv.DictReader((paths.CLAIMS / "paper.tsv").open(encoding="utf-8"), delimiter="\t")}
+LISTED = {row["id"]: row for row in csv.DictReader((paths.ROOT / "book" / "paper.tsv").open(encoding="utf-8"), delimiter="\t")}
 LEDGER = {claim.id: claim for claim in claims.ledger().values() if claim.of_the_paper}
 OF_THE_PAPER = [name for name, row in LISTED.items() if not row["part_of"]]
 
