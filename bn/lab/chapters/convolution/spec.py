@@ -29,6 +29,7 @@ class Size:
     - `choosing`: seeds by which rates are chosen.
     - `images`, `map_images`: test images over which distributions are measured.
     - `rates`: those that are tried, by kind of network.
+    - `channels`: of the convolutional networks.
     - `watched`: validation and test images in an accuracy, 0 for all; of a convolutional network 1,000 at most.
     """
 
@@ -40,9 +41,10 @@ class Size:
     map_images: int
     watched: int = 0
     rates: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: RATES)
+    channels: tuple[int, ...] = CHANNELS
 
 
-_SMOKE = Size(5, 2, 2, CHOOSING[:1], 60, 60, 60, ONE_OF_THEM)
+_SMOKE = Size(5, 2, 2, CHOOSING[:1], 60, 60, 60, ONE_OF_THEM, (2, 2, 2))
 _LARGE = Size(5_000, 10, 2_000, CHOOSING, 2_000, 2_000)
 
 
@@ -53,7 +55,7 @@ class Convolution(DigitSpec):
     sizes: ClassVar[dict] = {
         ("smoke", "digits"): _SMOKE,
         ("smoke", "mnist"): _SMOKE,
-        ("cpu", "digits"): Size(150, 3, 40, CHOOSING[:1], 200, 200),
+        ("cpu", "digits"): Size(100, 3, 40, CHOOSING[:1], 120, 200, channels=(4, 8, 8)),
         ("cpu", "mnist"): Size(600, 3, 250, CHOOSING, 1_000, 1_000),
         ("gpu", "digits"): _LARGE,
         ("gpu", "mnist"): _LARGE,
@@ -100,7 +102,7 @@ class Convolution(DigitSpec):
         """A convolutional network with ReLUs, looked at before its training and after it."""
         return Placed(
             network=network,
-            channels=CHANNELS,
+            channels=self.size.channels,
             dataset=self.dataset,
             steps=self.map_steps,
             every=self.map_steps,
