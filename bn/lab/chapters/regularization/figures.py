@@ -74,7 +74,9 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
         mean, low, high = np.exp(statistics.mean_curve(np.log(by_seed[:, :, k])))
         axes.plot(sizes, mean, color=COLOURS["bn"], linestyle=line, marker="o", markersize=3.5, label=label)
         axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.15, linewidth=0)
-    axes.plot(sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1, label=numbers.left_to_right("√(1.5 / m)"))
+    axes.plot(
+        sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1.2, zorder=5, label=numbers.left_to_right("√(1.5 / m)")
+    )
     _sizes_axis(axes, sizes, language)
     axes.set(yscale="log", ylim=(0.01, None), ylabel=_("standard deviation"))
     axes.yaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1]))
@@ -215,18 +217,33 @@ def _groups_title(record: dict, language: str) -> str:
 def _groups_note(record: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
-        "Dots: the seeds. Squares: their mean with its 95% interval. All see the same mini-batches of {whole} at rate "
-        "{rate}, the best of {count} for statistics of {few} and of {whole} together, by validation images on other "
-        "seeds; only the groups differ whose mean and variance normalize. {steps}."
+        "Dots: the seeds. Squares: their mean with its 95% interval. All see the same mini-batches of {whole} for "
+        "{steps} at rate {rate}, the best of {count} for statistics of {few} and of {whole} together, by validation "
+        "images on other seeds; only the groups differ whose mean and variance normalize."
     )
     network = record["groups"][str(WHOLE)]
-    return sentence.format(
+    said = sentence.format(
         few=number(FEW),
         whole=number(WHOLE),
+        steps=speech.steps(network["steps"][-1], language),
         rate=number(network["rate"]),
         count=number(len(record["tried"]["rates"])),
-        steps=speech.steps(network["steps"][-1], language),
     )
+    return f"{said} {_highest(record, language)}"
+
+
+def _highest(record: dict, language: str) -> str:
+    """The size with the highest accuracy, which no rule had asked for, and its lead over the whole mini-batch."""
+    _, finals = words(language), {int(size): estimates.finals(network) for size, network in record["groups"].items()}
+    size = max(finals, key=lambda size: finals[size].mean())
+    if size == WHOLE:
+        return _("The whole mini-batch has the highest accuracy.")
+    lead = statistics.mean(finals[size] - finals[WHOLE])
+    sentence = _(
+        "The highest accuracy is that of {size}, {lead} points above the whole mini-batch; that this size would be "
+        "compared was not fixed beforehand, so the interval is too narrow."
+    )
+    return sentence.format(size=number(size), lead=_points(lead))
 
 
 def penalty(record: dict, language: str) -> Drawing:

@@ -84,3 +84,11 @@ def test_the_table_has_each_network_at_both_rates(made):
     rows = seen.rows(tables.networks(made, "en").data)[1:]
     assert len(rows) == 8
     assert rows[2].startswith("with BN (own best rate) 1 94.00 [91.52, 96.48] 6.00 [3.52, 8.48]")
+
+
+def test_the_note_of_the_groups_names_the_highest_and_that_it_was_picked_afterwards(made):
+    assert "that of 16, +1.00 [0.75, 1.25] points above the whole mini-batch; that this size" in seen.bare(
+        figures.groups(made, "en").note
+    )
+    made["groups"]["16"], made["groups"]["240"] = made["groups"]["240"], made["groups"]["16"]
+    assert figures.groups(made, "en").note.endswith("The whole mini-batch has the highest accuracy.")
