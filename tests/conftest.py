@@ -3,6 +3,11 @@
 import os
 import sys
 
+# One of several processes (pytest-xdist): each has one thread, and what it starts has one, or they would fight over
+# the cores. To be said before torch is imported.
+if PROCESS := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import settings
@@ -16,12 +21,35 @@ from bn.lab.data.splits import Data, Split
 settings.register_profile("patient", deadline=None, derandomize=True)  # busy machines, and the same examples each time
 settings.load_profile("patient")
 
+# The tests that look at the printed book are one process's work, which makes it once.
+BOOK = {"test_api.py", "test_book.py", "test_browser.py", "test_new_chapter.py", "test_notebooks.py"}
+BOOK |= {"test_translation.py"}
+# What takes longest begins first: what begins last would leave the other cores without work.
+LONGEST = ["the book", "test_fuse.py", "test_compiled.py", "test_dry_run.py", "test_as_torch.py", "test_functional.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Where several processes share the tests: all of a file for one of them, the longest first."""
+    if not PROCESS:
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("the book" if item.path.name in BOOK else item.nodeid.split("::")[0]))
+    place = {name: k for k, name in enumerate(LONGEST)}
+    name = {item: "the book" if item.path.name in BOOK else item.path.name for item in items}
+    items.sort(key=lambda item: place.get(name[item], len(place)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_runs(tmp_path_factory):
-    """The folder of runs for the whole session, so that no test trains again what another has trained."""
+    """The folder of runs for the whole session, so that no test trains again what another has trained.
+
+    All processes of a session share it: a run is locked while it is trained.
+    """
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if PROCESS else session) / "runs"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BN_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("BN_RUNS", str(folder))
         yield
 
 
