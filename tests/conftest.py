@@ -1,5 +1,6 @@
 """Every test writes its runs to a temporary folder, never to the user's; runs at smoke scale are shared."""
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,10 @@ from hypothesis import settings
 
 if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
     os.environ["TRITON_INTERPRET"] = "1"
+    # torch.manual_seed keeps the whole stack as text for each kind of device that may still come, which takes as long
+    # as many a test. None comes here.
+    for devices in (torch.cuda, torch.mtia, torch.xpu):
+        devices.manual_seed_all = lambda seed: None
 
 from bn.lab import registry
 from bn.lab.data.splits import Data, Split
@@ -21,22 +26,32 @@ from bn.lab.data.splits import Data, Split
 settings.register_profile("patient", deadline=None, derandomize=True)  # busy machines, and the same examples each time
 settings.load_profile("patient")
 
-# The tests that look at the printed book are one process's work, which makes it once.
-BOOK = {"test_api.py", "test_book.py", "test_browser.py", "test_new_chapter.py", "test_notebooks.py"}
-BOOK |= {"test_translation.py"}
+# The tests that look at the printed book are one process's work, which makes it; what is made of its notebooks comes
+# later, when they are there.
+TOGETHER = dict.fromkeys(("test_api.py", "test_book.py", "test_browser.py", "test_translation.py"), "the book")
+TOGETHER |= dict.fromkeys(("test_notebooks.py", "test_new_chapter.py"), "the notebooks")
 # What takes longest begins first: what begins last would leave the other cores without work.
-LONGEST = ["the book", "test_fuse.py", "test_compiled.py", "test_dry_run.py", "test_as_torch.py", "test_functional.py"]
+LONGEST = ["the book", "test_fuse.py", "test_dry_run.py", "test_as_torch.py", "test_functional.py", "test_fold.py"]
+LONGEST += ["the notebooks", "test_compiled.py", "test_runs.py", "test_batch.py"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Where several processes share the tests: all of a file for one of them, the longest first."""
     if not PROCESS:
         return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("the book" if item.path.name in BOOK else item.nodeid.split("::")[0]))
     place = {name: k for k, name in enumerate(LONGEST)}
-    name = {item: "the book" if item.path.name in BOOK else item.path.name for item in items}
-    items.sort(key=lambda item: place.get(name[item], len(place)))
+    groups = {item: TOGETHER.get(item.path.name, item.path.name) for item in items}
+    items.sort(key=lambda item: place.get(groups[item], len(place)))
+    for item in items:  # two files may have one name
+        together = item.path.name in TOGETHER
+        item.add_marker(pytest.mark.xdist_group(groups[item] if together else item.nodeid.split("::")[0]))
+
+
+def pytest_collection_finish():
+    """All modules are here to stay: the collector of garbage need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ import papermill
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from test_book import ROOT, SMOKE, snakemake
+from test_book import ROOT, SMOKE, one_at_a_time, snakemake
 
 from bn.lab import registry
 from bn.lab.spec import ParameterError
@@ -36,7 +36,8 @@ def code_cells(path: Path) -> list:
 def executed(language: str) -> Path:
     """All notebooks by the Snakefile, shared with the tests of the book; the folder that holds them."""
     folder = f"build/smoke/notebooks/{language}"
-    result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
+    with one_at_a_time():
+        result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
     assert result.returncode == 0, result.stdout[-6000:]
     return ROOT / folder
 

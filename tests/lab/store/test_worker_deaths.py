@@ -56,9 +56,7 @@ WORDS = {
     ("job", "before", "after"),
     [*((job, 1, 1) for job in WORDS), *(("killed", *place) for place in [(0, 0), (0, 1), (1, 0), (2, 0)])],
 )
-def test_how_a_process_ended_is_said_at_once_whatever_the_others_are_at(
-    fresh_runs, monkeypatch, job, before, after
-):
+def test_how_a_process_ended_is_said_at_once_whatever_the_others_are_at(fresh_runs, monkeypatch, job, before, after):
     monkeypatch.setenv("BN_CORES", str(before + 1 + after))
     monkeypatch.setattr(workers, "MEMORY", 1)
     jobs, begun = [*["wait"] * before, job, *["wait"] * after], time.monotonic()
