@@ -58,7 +58,7 @@ book: $(BIN)/ready
 test: $(BIN)/ready
 	ruff check bn book tests notebooks
 	ruff format --check bn book tests notebooks
-	pytest --numprocesses $(call quoted,CORES) --dist loadgroup --no-loadscope-reorder
+	pytest --numprocesses $(call quoted,CORES) --dist loadfile --no-loadscope-reorder
 
 # Writes book/networks.json, from which the page on the package has its counts.
 test-networks: $(BIN)/networks

@@ -26,26 +26,17 @@ from bn.lab.data.splits import Data, Split
 settings.register_profile("patient", deadline=None, derandomize=True)  # busy machines, and the same examples each time
 settings.load_profile("patient")
 
-# The tests that look at the printed book are one process's work, which makes it; what is made of its notebooks comes
-# later, when they are there.
-TOGETHER = dict.fromkeys(("test_api.py", "test_book.py", "test_browser.py", "test_translation.py"), "the book")
-TOGETHER |= dict.fromkeys(("test_notebooks.py", "test_new_chapter.py"), "the notebooks")
-# What takes longest begins first: what begins last would leave the other cores without work.
-LONGEST = ["the book", "test_fuse.py", "test_dry_run.py", "test_as_torch.py", "test_functional.py", "test_fold.py"]
-LONGEST += ["the notebooks", "test_compiled.py", "test_runs.py", "test_batch.py"]
+# What takes longest begins first: what begins last would leave the other cores without work. The first makes the book
+# that others look at, which come when it is likely to be there (if it is not, they wait: see test_book.py).
+LONGEST = ("test_api", "test_fuse", "test_dry_run", "test_as_torch", "test_functional", "test_compiled", "test_fold")
+LONGEST += ("test_notebooks", "test_new_chapter", "test_browser", "test_runs", "test_batch")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Where several processes share the tests: all of a file for one of them, the longest first."""
-    if not PROCESS:
-        return
-    place = {name: k for k, name in enumerate(LONGEST)}
-    groups = {item: TOGETHER.get(item.path.name, item.path.name) for item in items}
-    items.sort(key=lambda item: place.get(groups[item], len(place)))
-    for item in items:  # two files may have one name
-        together = item.path.name in TOGETHER
-        item.add_marker(pytest.mark.xdist_group(groups[item] if together else item.nodeid.split("::")[0]))
+    """Where several processes share the tests, a file each (`--dist loadfile`): the longest first."""
+    if PROCESS:
+        place = {name: k for k, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def pytest_collection_finish():
