@@ -6,7 +6,7 @@ import sys
 
 # One of several processes (pytest-xdist): each has one thread, and what it starts has one, or they would fight over
 # the cores. To be said before torch is imported.
-if PROCESS := os.environ.get("PYTEST_XDIST_WORKER"):
+if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
@@ -32,9 +32,14 @@ LONGEST = ("test_api", "test_fuse", "test_dry_run", "test_as_torch", "test_funct
 LONGEST += ("test_notebooks", "test_new_chapter", "test_browser", "test_runs", "test_batch")
 
 
-def pytest_collection_modifyitems(items):
+def is_one_of_several(config) -> bool:
+    """Whether this process shares its tests with others: those that a test starts have the same environment."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(config, items):
     """Where several processes share the tests, a file each (`--dist loadfile`): the longest first."""
-    if PROCESS:
+    if is_one_of_several(config):
         place = {name: k for k, name in enumerate(LONGEST)}
         items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
@@ -46,13 +51,13 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_runs(tmp_path_factory):
+def shared_runs(pytestconfig, tmp_path_factory):
     """The folder of runs for the whole session, so that no test trains again what another has trained.
 
     All processes of a session share it: a run is locked while it is trained.
     """
     session = tmp_path_factory.getbasetemp()
-    folder = (session.parent if PROCESS else session) / "runs"
+    folder = (session.parent if is_one_of_several(pytestconfig) else session) / "runs"
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BN_RUNS", str(folder))
