@@ -54,10 +54,11 @@ book: $(BIN)/ready
 	  echo "(If an earlier make book was killed and left the folder locked, type first: $(BIN)/snakemake --unlock)"; exit 1; }
 	@echo "The book is ready: open" $(call quoted,out)/html/index.html
 
+# A file is one process's work, and tests/conftest.py has those first that take longest.
 test: $(BIN)/ready
 	ruff check bn book tests notebooks
 	ruff format --check bn book tests notebooks
-	pytest
+	pytest --numprocesses $(call quoted,CORES) --dist loadfile --no-loadscope-reorder
 
 # Writes book/networks.json, from which the page on the package has its counts.
 test-networks: $(BIN)/networks

@@ -1,7 +1,13 @@
 """Every test writes its runs to a temporary folder, never to the user's; runs at smoke scale are shared."""
 
+import gc
 import os
 import sys
+
+# One of several processes (pytest-xdist): each has one thread, and what it starts has one, or they would fight over
+# the cores. To be said before torch is imported.
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -9,6 +15,10 @@ from hypothesis import settings
 
 if not torch.cuda.is_available():  # the kernels run in Triton's interpreter: to be said before anything imports it
     os.environ["TRITON_INTERPRET"] = "1"
+    # torch.manual_seed keeps the whole stack as text for each kind of device that may still come, which takes as long
+    # as many a test. None comes here.
+    for devices in (torch.cuda, torch.mtia, torch.xpu):
+        devices.manual_seed_all = lambda seed: None
 
 from bn.lab import registry
 from bn.lab.data.splits import Data, Split
@@ -16,12 +26,41 @@ from bn.lab.data.splits import Data, Split
 settings.register_profile("patient", deadline=None, derandomize=True)  # busy machines, and the same examples each time
 settings.load_profile("patient")
 
+# What takes longest begins first: what begins last would leave the other cores without work. The first makes the book
+# that others look at, which come when it is likely to be there (if it is not, they wait: see test_book.py).
+LONGEST = ("test_api", "test_fuse", "test_dry_run", "test_as_torch", "test_functional", "test_compiled", "test_fold")
+LONGEST += ("test_notebooks", "test_new_chapter", "test_browser", "test_runs", "test_batch")
+
+
+def is_one_of_several(config) -> bool:
+    """Whether this process shares its tests with others: those that a test starts have the same environment."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where several processes share the tests, a file each (`--dist loadfile`): the longest first."""
+    if is_one_of_several(config):
+        place = {name: k for k, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+def pytest_collection_finish():
+    """All modules are here to stay: the collector of garbage need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_runs(tmp_path_factory):
-    """The folder of runs for the whole session, so that no test trains again what another has trained."""
+def shared_runs(pytestconfig, tmp_path_factory):
+    """The folder of runs for the whole session, so that no test trains again what another has trained.
+
+    All processes of a session share it: a run is locked while it is trained.
+    """
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if is_one_of_several(pytestconfig) else session) / "runs"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BN_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("BN_RUNS", str(folder))
         yield
 
 

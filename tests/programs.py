@@ -17,6 +17,8 @@ from torch import nn
 class Program(nn.Module):
     """A convolution, a BatchNorm, a ReLU, and what a program may keep beside them."""
 
+    asks_for_more = False  # whether skip and mask change what forward does
+
     def __init__(self):
         super().__init__()
         self.conv, self.bn, self.relu = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
@@ -71,6 +73,8 @@ class Features(Program):
 
 
 class Optional(Program):
+    asks_for_more = True
+
     def forward(self, x, skip=None, mask=None):
         y = self.body(x)
         if skip is not None and mask is None:
@@ -82,6 +86,8 @@ class Optional(Program):
 
 class Flag(Program):
     """Two arguments that are given or not decide what is returned, not what is computed."""
+
+    asks_for_more = True
 
     def forward(self, x, skip=None, mask=None):
         y = self.conv(x)
@@ -299,6 +305,11 @@ def calls(dtype=torch.float64):
     return [(x,), (other,), (x, y), (x, None, y.abs()), (x, y, y.abs()), (-x,)]
 
 
+def calls_of(cls, dtype=torch.float64):
+    """The calls that can differ for a program; that an argument is not looked at is shown by the first of all."""
+    return [call for call in calls(dtype) if len(call) == 1 or cls.asks_for_more or cls is Program]
+
+
 def observe(program, ways=("train", "eval", "flag", "epoch", "no_grad"), allowed=()):
     """All that can be seen of a program that is called again and again: outputs, gradients, kept tensors, state.
 
@@ -313,7 +324,8 @@ def observe(program, ways=("train", "eval", "flag", "epoch", "no_grad"), allowed
             program.training = not program.training
         if way == "epoch":
             program.epoch = 5
-        for arguments in calls(program.scale.dtype if program.scale.dtype != torch.float32 else torch.float64):
+        dtype = program.scale.dtype if program.scale.dtype != torch.float32 else torch.float64
+        for arguments in calls_of(type(program), dtype):
             try:
                 seen.append(_call(program, arguments, way))
             except allowed as error:

@@ -146,7 +146,7 @@ def wanted(rows, whole=True, cases=CASES):
         raise
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS)
 def test_converted_and_back_any_network_is_what_it_was(rows):
     want = wanted(rows)
@@ -171,7 +171,7 @@ def test_fused_any_network_is_what_it_was(rows):
 INFERENCE = [(False, False), (False, False), (False, True)]
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS, FLAG)
 def test_folded_any_network_is_what_it_was_in_inference(rows, with_example):
     want, net = wanted(rows, False, INFERENCE), network(rows)

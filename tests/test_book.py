@@ -12,6 +12,7 @@ import arabic  # noqa: F401  (test_browser takes it from here)
 import assemble
 import nbformat
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(p.stem for p in [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")])
@@ -34,10 +35,17 @@ def snakemake(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def one_at_a_time() -> FileLock:
+    """A lock: of several processes of tests, one makes what is missing, and the others find it finished."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    return FileLock(ROOT / "build" / "smoke.lock")
+
+
 @functools.cache
 def build() -> Path:
     """Both editions at smoke scale, built once for all tests; the folder that holds them."""
-    result = snakemake("book", *SMOKE)
+    with one_at_a_time():
+        result = snakemake("book", *SMOKE)
     assert result.returncode == 0, result.stdout[-6000:]
     return ROOT / "build" / "smoke" / "html"
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import papermill
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from test_book import ROOT, SMOKE, snakemake
+from test_book import ROOT, SMOKE, one_at_a_time, snakemake
 
 from bn.lab import registry
 from bn.lab.spec import ParameterError
@@ -36,7 +35,8 @@ def code_cells(path: Path) -> list:
 def executed(language: str) -> Path:
     """All notebooks by the Snakefile, shared with the tests of the book; the folder that holds them."""
     folder = f"build/smoke/notebooks/{language}"
-    result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
+    with one_at_a_time():
+        result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
     assert result.returncode == 0, result.stdout[-6000:]
     return ROOT / folder
 
@@ -86,19 +86,19 @@ def test_it_runs_and_speaks_the_language_asked_for(notebook, language):
         assert not ARABIC.search(shown)
 
 
-def nbval(notebook: Path) -> subprocess.CompletedProcess:
-    """Run a notebook again and compare its outputs."""
-    options = ["--nbval", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", notebook.parent]
-    command = [sys.executable, "-m", "pytest", *options, notebook]
+def nbval(folder: Path) -> subprocess.CompletedProcess:
+    """Run the notebooks of a folder again, each in a kernel of its own, and compare their outputs."""
+    options = ["--nbval", "-q", "-rA", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", folder]
+    command = [sys.executable, "-m", "pytest", *options, *sorted(folder.glob("*.ipynb"))]
     # One thread, as Snakemake gives them in these tests: with two, sums differ in their last digit.
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run(command, cwd=notebook.parent, env=env, **streams)
+    return subprocess.run(command, cwd=folder, env=env, **streams)
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory, smoke_records):
-    """What nbval says of each notebook, two at a time, because most of it is starting kernels.
+    """What nbval says of all notebooks.
 
     Of the Arabic ones, which trained nothing. What an earlier session left in build/ shows the runs of that session,
     and is made anew: once to train what this session has not trained yet, and again over the finished runs.
@@ -113,16 +113,14 @@ def compared(tmp_path_factory, smoke_records):
                 patch.setenv("OMP_NUM_THREADS", "1")
                 for _ in range(2):
                     papermill.execute_notebook(path, folder / path.name, parameters=TINY, progress_bar=False)
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(NOTEBOOKS, pool.map(nbval, (folder / path.name for path in NOTEBOOKS)), strict=True))
+    return nbval(folder).stdout
 
 
 @each_notebook
 def test_nbval_finds_the_same_again(notebook, compared):
     """Every output, figures included, over the same finished runs; a changed digit would be noticed."""
-    result = compared[notebook]
-    assert result.returncode == 0, result.stdout[-6000:]
-    assert re.search(rf"\b{len(code_cells(executed('ar') / notebook.name))} passed", result.stdout)
+    cells = re.findall(rf"^(\w+) {re.escape(notebook.name)}::", compared, re.MULTILINE)
+    assert cells == ["PASSED"] * len(code_cells(executed("ar") / notebook.name)), compared[-6000:]
 
 
 def test_nbval_notices_one_changed_digit(tmp_path):
@@ -131,7 +129,8 @@ def test_nbval_notices_one_changed_digit(tmp_path):
     cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="0.30000000000000005\n")]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "wrong.ipynb")
-    assert nbval(tmp_path / "wrong.ipynb").returncode == 1
+    result = nbval(tmp_path)
+    assert result.returncode == 1 and "FAILED wrong.ipynb::" in result.stdout
 
 
 wrong = pytest.mark.parametrize(

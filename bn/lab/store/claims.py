@@ -25,7 +25,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -95,14 +95,22 @@ class Claim:
     @property
     def digest(self) -> str:
         """Digests of what decides the verdict: of how it is measured and the rule, and of the estimator's code."""
+        return self._digest(code.digest_of_entry(*self._estimator))
+
+    def _digest(self, estimator: str) -> str:
         rule = [{"estimate": line.estimate, line.relation: line.limit} for line in self.rule]
         words = hashlib.sha256(json.dumps([self.measure, rule], sort_keys=True).encode()).hexdigest()[:12]
-        estimator = code.digest_of_entry(f"bn.lab.chapters.{self.experiment}.estimates", "ESTIMATES", self.id)
         return f"{words}-{estimator[:12]}"
+
+    @property
+    def _estimator(self) -> tuple[str, str, str]:
+        """Where its estimator stands."""
+        return f"bn.lab.chapters.{self.experiment}.estimates", "ESTIMATES", self.id
 
     def changed_since(self, digest: str | None) -> bool:
         """Whether the rule or the estimator is another than the one of a `digest`; early ones are of the rule alone."""
-        return digest not in (self.digest, self.digest.partition("-")[0])
+        now = self.digest
+        return digest not in (now, now.partition("-")[0])
 
 
 @cache
@@ -116,7 +124,9 @@ def ledger() -> dict[str, Claim]:
 
 def rule_digests() -> dict[str, str]:
     """The digest of each claim."""
-    return {name: claim.digest for name, claim in ledger().items()}
+    found = ledger()
+    estimators = code.digests_of_entries([claim._estimator for claim in found.values()])
+    return {name: claim._digest(own) for (name, claim), own in zip(found.items(), estimators, strict=True)}
 
 
 def replaced() -> dict[str, list[dict]]:
@@ -134,7 +144,7 @@ def of_chapter(name: str) -> list[Claim]:
     if not path.exists():
         return []
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = _content(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ClaimsError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict) or not set(content) - {"group"} == {"estimates", "claims"}:
@@ -143,6 +153,11 @@ def of_chapter(name: str) -> list[Claim]:
     if not isinstance(labels, dict) or not isinstance(content["claims"], list):
         raise ClaimsError(f"{path}: `estimates` must map names to what they stand for, and `claims` must be a list")
     return [_claim(name, content.get("group"), entry, labels, path) for entry in content["claims"]]
+
+
+@lru_cache(maxsize=32)  # as many as there are chapters, read again where one asks for its own claims
+def _content(text: str) -> object:
+    return yaml.safe_load(text)
 
 
 def _claim(experiment: str, group: str | None, entry: dict, labels: dict, path: Path) -> Claim:

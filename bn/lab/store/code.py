@@ -11,8 +11,9 @@ is no longer what stands there, and nothing is filed under either: RunError.
 
 import ast
 import hashlib
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,17 +29,18 @@ _KERNELS = "bn.ops"  # the only door to the Triton kernels, which run on a GPU a
 def _sources() -> dict[str, str]:
     """The text of each module of bn as it stands now."""
     found = {}
-    for path in filter(Path.is_file, _ROOT.rglob("*.py")):
-        parts = path.relative_to(_ROOT.parent).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        status = path.stat()
-        found[name] = _text(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+    for folder, _, names in os.walk(_ROOT):  # which takes a third of the time that Path.rglob takes, at each question
+        package = Path(folder).relative_to(_ROOT.parent).parts
+        for path in filter(os.path.isfile, (os.path.join(folder, name) for name in names if name.endswith(".py"))):
+            module, status = os.path.basename(path).removesuffix(".py"), os.stat(path)
+            name = ".".join(package if module == "__init__" else (*package, module))
+            found[name] = _text(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
     return found
 
 
 @lru_cache(maxsize=1_000)
-def _text(path: Path, *status: int) -> str:
-    return path.read_text("utf-8")
+def _text(path: str, *status: int) -> str:
+    return Path(path).read_text("utf-8")
 
 
 _AT_START = _sources()
@@ -49,7 +51,7 @@ def digest(*roots: str, kernels: bool = False) -> str:
 
     Raises RunError where one of them was changed after this process had started.
     """
-    return _digest(_closure_at_start(roots, kernels), lambda sources: closure(roots, sources, kernels))
+    return _digest(_closure_at_start(roots, kernels), lambda sources: closure(roots, sources, kernels), _sources())
 
 
 def digest_of_entry(module: str, table: str, key: str) -> str:
@@ -57,8 +59,13 @@ def digest_of_entry(module: str, table: str, key: str) -> str:
 
     Of no entry where there is no such module, dict or key. Raises RunError.
     """
-    then = _definitions_at_start(module, table, key)
-    return _digest(then, lambda sources: definitions(module, table, key, sources))
+    return digests_of_entries([(module, table, key)])[0]
+
+
+def digests_of_entries(entries: Sequence[tuple[str, str, str]]) -> list[str]:
+    """`digest_of_entry` of several, by one look at how the sources stand now: there are a hundred files of them."""
+    now = _sources()
+    return [_digest(_definitions_at_start(*entry), partial(definitions, *entry), now) for entry in entries]
 
 
 @cache
@@ -71,9 +78,8 @@ def _definitions_at_start(module: str, table: str, key: str) -> dict[str, str]:
     return definitions(module, table, key, _AT_START)
 
 
-def _digest(then: dict[str, str], of: Callable[[Mapping[str, str]], dict[str, str]]) -> str:
-    """Digest of what was found in the sources at the start, and is still `of` them now. Raises RunError."""
-    sources = _sources()
+def _digest(then: dict[str, str], of: Callable[[Mapping[str, str]], dict[str, str]], sources: Mapping[str, str]) -> str:
+    """Digest of what was found in the sources at the start, and is still `of` those of now. Raises RunError."""
     now = then if sources == _AT_START else of(sources)
     if changed := sorted(name for name in {*then, *now} if then.get(name) != now.get(name)):
         raise RunError(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +68,20 @@ class RecordError(ValueError):
 def read(path: Path) -> dict:
     """A record from its file. Raises RecordError."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"the record {path} is damaged: {error}") from None
     if missing := sorted((_COMMON | {"sha256"}) - set(record if isinstance(record, dict) else ())):
         raise RecordError(f"the record {path} has no {', '.join(missing)}")
-    if record["sha256"] != _sha256(record):
+    if record["sha256"] != _sha256_of_text(text):
         raise RecordError(f"the record {path} is damaged, or was changed by hand: its sha256 is not that of the rest")
     return record
+
+
+@lru_cache(maxsize=32)  # a page asks for the record of its chapter at each figure
+def _sha256_of_text(text: str) -> str:
+    return _sha256(json.loads(text))
 
 
 def deciding(experiment: str) -> dict | None:
@@ -98,10 +105,15 @@ def carried(code: str) -> dict | None:
     """
     path = paths.RECORDS / "carried.yml"
     try:
-        entry = (yaml.safe_load(path.read_text("utf-8")) or {}).get(code) if path.exists() else None
+        entry = (_yaml_of_text(path.read_text("utf-8")) or {}).get(code) if path.exists() else None
         return entry and {name: entry[name] for name in ("now", "commit", "bytes", "why")}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         raise RecordError(f"{path} is not in order: {type(error).__name__}: {error}") from None
+
+
+@lru_cache(maxsize=1)  # asked at each verdict
+def _yaml_of_text(text: str) -> object:
+    return yaml.safe_load(text)
 
 
 def later(digest: str) -> str:

@@ -42,27 +42,28 @@ def raise_unreadable(job: int, report) -> None:
     raise Unreadable("this", "that")
 
 
+WORDS = {
+    "killed": "was killed by SIGKILL, perhaps for want of memory",
+    "told to end": "was killed by SIGTERM",
+    "crashed": "was killed by SIGSEGV",
+    "left": "ended without a word (exit status 3)",
+    "left in peace": "ended without a word (exit status 0)",
+}
+
+
+# Each way in one place among others, and the first in every place: a place knows nothing of the way.
 @pytest.mark.parametrize(
-    ("job", "how"),
-    [
-        ("killed", "was killed by SIGKILL, perhaps for want of memory"),
-        ("told to end", "was killed by SIGTERM"),
-        ("crashed", "was killed by SIGSEGV"),
-        ("left", "ended without a word (exit status 3)"),
-        ("left in peace", "ended without a word (exit status 0)"),
-    ],
+    ("job", "before", "after"),
+    [*((job, 1, 1) for job in WORDS), *(("killed", *place) for place in [(0, 0), (0, 1), (1, 0), (2, 0)])],
 )
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1)])
-def test_how_a_process_ended_is_said_at_once_whatever_the_others_are_at(
-    fresh_runs, monkeypatch, job, how, before, after
-):
+def test_how_a_process_ended_is_said_at_once_whatever_the_others_are_at(fresh_runs, monkeypatch, job, before, after):
     monkeypatch.setenv("BN_CORES", str(before + 1 + after))
     monkeypatch.setattr(workers, "MEMORY", 1)
     jobs, begun = [*["wait"] * before, job, *["wait"] * after], time.monotonic()
     with pytest.raises(RunError) as caught:
         workers.in_processes(end, jobs, [1] * len(jobs), "ending")
     assert time.monotonic() - begun < 60, "it was noticed only when another had done its work"
-    expected = f"A training process {how}. Run the same command again: it goes on from the last checkpoint."
+    expected = f"A training process {WORDS[job]}. Run the same command again: it goes on from the last checkpoint."
     assert str(caught.value) == expected
     assert not multiprocessing.active_children()
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import fields, replace
-from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -160,14 +159,14 @@ def test_on_a_cpu_each_run_trains_alone_on_a_gpu_small_networks_of_one_shape_tog
 
 @each_kind
 def test_the_bytes_of_a_run_depend_on_no_other(setting, tmp_path, monkeypatch):
-    """Any set of seeds in any order, other settings between them, stopped or not."""
+    """Any set of seeds, other settings between them, stopped or not; of each two seeds, each comes first once."""
     other, alone = replace(setting, learning_rate=setting.learning_rate / 2), {}
     for seed in (1, 2, 7):
         monkeypatch.setenv("BN_RUNS", str(tmp_path / f"alone {seed}"))
         train((setting, seed))
         alone[seed] = finished((setting, seed))
     monkeypatch.setattr(runs, "SAVE_EVERY", 0)
-    for k, order in enumerate(permutations((1, 2, 7))):
+    for k, order in enumerate([(1, 2, 7), (7, 2, 1)]):
         monkeypatch.setenv("BN_RUNS", str(tmp_path / f"together {k}"))
         for seed in order:
             with pytest.raises(Stop):

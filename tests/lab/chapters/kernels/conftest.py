@@ -1,8 +1,10 @@
-"""A record as a GPU might write it."""
+"""A record as a GPU might write it, and the precision, which takes the interpreter seconds, measured once."""
+
+import functools
 
 import pytest
 
-from bn.lab.chapters.kernels import plan
+from bn.lab.chapters.kernels import plan, precision
 from bn.lab.store import claims
 
 
@@ -44,3 +46,15 @@ def made_up(eager: float = 2.5, compiled: float = 1.5, share: float = 1.2, graph
 def synthetic():
     """`made_up`, to be called with ratios and shares."""
     return made_up
+
+
+@pytest.fixture(scope="session")
+def precision_measured():
+    """`precision.measured`, which says the same each time."""
+    return functools.cache(precision.measured)
+
+
+@pytest.fixture
+def precision_once(monkeypatch, precision_measured):
+    """Each record of a test has the precision, which is measured for the first of them."""
+    monkeypatch.setattr(precision, "measured", precision_measured)

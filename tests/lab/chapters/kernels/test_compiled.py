@@ -1,4 +1,8 @@
-"""What the compiler says of the kernels for an H100 or H200: compiled again, and held against the record."""
+"""What the compiler says of the kernels for an H100 or H200: compiled again, and held against the record.
+
+The compiler says the same of the same code. So where the record is of this code and of this Triton, which its seal and
+its digest say, a sample is compiled, to prove that the record is what it says it is; elsewhere all of it.
+"""
 
 import sys
 from importlib.metadata import version
@@ -6,22 +10,47 @@ from importlib.metadata import version
 import pytest
 
 from bn.lab.chapters.kernels import compiled, predicted
-from bn.lab.chapters.kernels.cases import INFERENCE, Case
+from bn.lab.chapters.kernels.cases import DTYPES, INFERENCE, LAYOUTS, Case
 from bn.lab.chapters.kernels.compiled import parsed
+from bn.lab.store import code
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton's assembler is there on Linux only")
 MORE = 1.1  # times the instructions of the record: another version of the compiler has its own order
 
 
 @pytest.fixture(scope="module")
-def found():
-    """By name and direction, compiled now: some minutes of two cores."""
-    return compiled.found(compiled.plan())
+def record():
+    return compiled.table()
+
+
+def sample() -> list[Case]:
+    """Nine cases: each type with each operation, each of the two with each layout, and a shape of its own for each."""
+    chosen = []
+    for i, dtype in enumerate(DTYPES):
+        for j, operation in enumerate(compiled.OPERATIONS):
+            layout = (*LAYOUTS, "NC")[(i + j) % 3]
+            cases = [c for c in compiled.plan() if (c.dtype, c.operation, c.layout) == (dtype, operation, layout)]
+            chosen.append(cases[(3 * i + j) % len(cases)])
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def record():
-    return compiled.table()
+def found(record):
+    """By name and direction: of a sample now, and of the others what the record of the same code says, or all now."""
+    where = record["provenance"]
+    same = (where["code"], where["versions"]["triton"]) == (code.digest("bn.launch", kernels=True), version("triton"))
+    if not same:
+        return compiled.found(compiled.plan())  # some minutes of two cores
+    now = compiled.found(sample())
+    assert now == {name: record["cases"][name] for name in now}
+    return record["cases"] | now
+
+
+def test_a_sample_has_every_two_of_type_operation_and_layout_together():
+    triples = [(case.dtype, case.operation, case.layout) for case in sample()]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert len({(triple[first], triple[second]) for triple in triples}) == 9
+    assert len({case.shape for case in sample()}) > 4
 
 
 def each(cases):

@@ -21,6 +21,7 @@ from bn.lab.store import claims, code, files, records
 
 ON_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine without CUDA")
 SMOKE = Work("smoke")
+pytestmark = pytest.mark.usefixtures("precision_once")
 
 
 def silent(line: str) -> None:
