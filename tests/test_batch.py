@@ -46,7 +46,8 @@ sys.exit(main())
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name[:3] not in ("MAK", "MFL")} | {"BN_DATA": ""}
 STREAMS = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 ALL = {path.stem for path in map(registry.notebook, registry.names())}
-OF_DIGITS = {"01_algorithm", "03_activations", "07_inception", "11_kernels"}
+OF_IMAGES = {"08_training_speed", "09_ablations", "10_ensemble"}
+OF_DIGITS = ALL - OF_IMAGES
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 
 

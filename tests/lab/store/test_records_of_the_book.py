@@ -6,14 +6,10 @@ import pytest
 import yaml
 from test_architecture import sources
 
-from bn.lab import paths, registry
-from bn.lab.chapters.algorithm import identities
-from bn.lab.chapters.inception import counts
-from bn.lab.chapters.training_speed import throughput
+from bn.lab import paths
 from bn.lab.judge import curves, verdicts
 from bn.lab.store import claims, code, files, records
-from bn.lab.train import loop, predictions, replicas
-from bn.lab.train.specs import ImageSpec
+from bn.lab.train import loop, predictions, replicas, small
 
 COMMITTED = sorted(paths.RECORDS.glob("*/*.json"))
 OF_SPEED = "kernels"  # its record is of measurements, with a command and a provenance of its own
@@ -22,16 +18,18 @@ each_record = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{pat
 
 
 def today(experiment: str) -> set[str]:
-    """The digests of the code that makes such a record today, on a CPU or a GPU."""
-    roots = {"algorithm": [[identities.__name__]], "inception": [[counts.__name__]]}
-    roots |= {OF_SPEED: [MEASURING, ["bn.launch"]]}  # measured, and what the compiler says
-    roots |= {"ensemble": [[predictions.__name__]], "training_speed": [[throughput.__name__]]}
-    trainer = loop if issubclass(registry.experiment(experiment).spec, ImageSpec) else replicas
-    found, house = set(), sources()
-    trained = [] if experiment == "algorithm" else [[trainer.__name__]]
-    for modules in [*trained, *roots.get(experiment, [])]:
-        found |= {files.digest(code.closure(tuple(modules), house, kernels)) for kernels in (False, True)}
-    return found
+    """The digests of the code that makes such a record today, on a CPU or a GPU.
+
+    That of a trainer, with the study of the chapter where it is for small networks, and of whatever module of the
+    chapter measures without a training.
+    """
+    folder = paths.ROOT / "bn" / "lab" / "chapters" / experiment
+    own = [[f"bn.lab.chapters.{experiment}.{path.stem}"] for path in sorted(folder.glob("*.py"))]
+    roots = [*own, *([small.__name__, *module] for module in own)]
+    roots += [[loop.__name__], [replicas.__name__], [predictions.__name__]]
+    roots += [MEASURING, ["bn.launch"]] if experiment == OF_SPEED else []  # measured, and what the compiler says
+    house = sources()
+    return {files.digest(code.closure(tuple(root), house, kernels)) for root in roots for kernels in (False, True)}
 
 
 def codes(record: dict) -> list[str]:

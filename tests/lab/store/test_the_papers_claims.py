@@ -12,7 +12,9 @@ import pytest
 from bn.lab import paths
 from bn.lab.store import claims
 
-LISTED = {row["id"]: row for row in csv.DictReader((paths.ROOT / "book" / "paper.tsv").open(encoding="utf-8"), delimiter="\t")}
+LISTED = {
+    row["id"]: row for row in csv.DictReader((paths.ROOT / "book" / "paper.tsv").open(encoding="utf-8"), delimiter="\t")
+}
 LEDGER = {claim.id: claim for claim in claims.ledger().values() if claim.of_the_paper}
 OF_THE_PAPER = [name for name, row in LISTED.items() if not row["part_of"]]
 
