@@ -16,6 +16,9 @@ _IN_NUMBERS = str.maketrans("- ", "−\u00a0")  # a true minus sign, and no line
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+_SMALL = 1e-3  # below it a power of ten is easier to read
+
+
 def left_to_right(text: object) -> str:
     """A number or a formula in an isolate, with a true minus sign and on one line."""
     return f"{_LRI}{str(text).translate(_IN_NUMBERS)}{_PDI}"
@@ -29,7 +32,8 @@ def isolated(text: object) -> str:
 def number(value: object) -> str:
     """Three significant digits, or whole with commas; text as it is."""
     if isinstance(value, float | np.floating):
-        value = f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        small = 0 < abs(value) < _SMALL
+        value = bare(value) if small else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     elif isinstance(value, int | np.integer):
         value = f"{value:,}"
     return left_to_right(value)
@@ -88,7 +92,7 @@ def bare(value: float) -> str:
     """0.984, 3.0×10⁻¹⁶: plain digits where they are few, a power of ten where they are many; a dash for none."""
     if math.isnan(value):
         return NONE
-    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
+    if value == 0 or not math.isfinite(value) or _SMALL <= abs(value) < 1e4:
         return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.replace('-', '−')}×10{superscript(int(exponent))}"

@@ -25,6 +25,7 @@ _OF_A_KIND = {  # what shares a line
     "mathematics": "Mathematics: Algorithms 1 and 2, the six gradient equations, and what follows",
     "arithmetic": "The network of Figure 5, and the paper's arithmetic with its own numbers",
     "as stated": "What the authors say of their own networks and training",
+    "open": "Conjectures, and what nothing published can decide",
 }
 MARK = re.compile(r"<!-- (?P<kind>caption|claims|findings)(?P<of>[ \w]*) -->\n.*?\n<!-- /(?P=kind) -->", re.S)
 

@@ -213,7 +213,7 @@ class _Spoken:
             "signed": lambda: numbers.signed(e.value),
             "percent": lambda: numbers.percent(e.value) if math.isfinite(e.value) else number("∞"),
             "of n": lambda: numbers.ratio(round(e.value * e.n), e.n),
-            "interval": lambda: numbers.interval(e, 2),
+            "interval": lambda: numbers.interval(e, 2 if max(abs(e.low), abs(e.high)) < 100 else 0),
             "percent interval": lambda: numbers.interval(e, 1, scale=100, unit="%"),
         }
         if form not in forms:
