@@ -42,7 +42,7 @@ class Regularization(DigitSpec):
     sizes: ClassVar[dict] = {
         ("smoke", "digits"): Size(3, 2, (0.3, 1.0), 1),
         ("smoke", "mnist"): Size(3, 2, (0.3, 1.0), 1),
-        ("cpu", "digits"): Size(150, 3, RATES[:3], 1),
+        ("cpu", "digits"): Size(120, 3, RATES[:3], 1),
         ("cpu", "mnist"): Size(800, 3, RATES),
         ("gpu", "digits"): Size(800, 10, RATES),
         ("gpu", "mnist"): Size(2_000, 12, RATES),
