@@ -92,7 +92,9 @@ def bare(value: float) -> str:
     """0.984, 3.0×10⁻¹⁶: plain digits where they are few, a power of ten where they are many; a dash for none."""
     if math.isnan(value):
         return NONE
-    if value == 0 or not math.isfinite(value) or _SMALL <= abs(value) < 1e4:
+    if 1e3 <= abs(value) < 1e4:
+        return f"{float(f'{value:.3g}'):,.0f}".replace("-", "−")
+    if value == 0 or not math.isfinite(value) or _SMALL <= abs(value) < 1e3:
         return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.replace('-', '−')}×10{superscript(int(exponent))}"

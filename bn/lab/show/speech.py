@@ -145,7 +145,7 @@ def says(claim: Claim, language: str) -> str:
     _, of = words(language), section(claim, language)
     if claim.by is None:
         return _("The paper says ({section})").format(section=of)
-    return _("{authors} say of {section}").format(authors=numbers.isolated(claim.by), section=of)
+    return _("{authors} on {section}").format(authors=numbers.isolated(claim.by), section=of)
 
 
 def verdict(name: str, language: str) -> str:

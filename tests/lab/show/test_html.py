@@ -173,7 +173,7 @@ def test_a_card_says_whose_claim_it_is():
     claim = claims.ledger()["fig1a-accuracy"]
     assert speech.says(claim, "en") == "The paper says (section \u20664.1\u2069)"
     later = replace(claim, kind="later", by="Bjorck et al., 2018")
-    assert speech.says(later, "en") == "\u2068Bjorck et al., 2018\u2069 say of section \u20664.1\u2069"
+    assert speech.says(later, "en") == "\u2068Bjorck et al., 2018\u2069 on section \u20664.1\u2069"
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

@@ -41,7 +41,16 @@ def test_an_interval_stands_behind_its_value_or_not_at_all():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.98412, "0.984"), (0.0, "0"), (3e-16, "3.0×10⁻¹⁶"), (-2.5e7, "−2.5×10⁷"), (math.inf, "∞"), (math.nan, "–")],
+    [
+        (0.98412, "0.984"),
+        (0.0, "0"),
+        (3e-16, "3.0×10⁻¹⁶"),
+        (1321.4, "1,320"),
+        (-9996.0, "−10,000"),
+        (-2.5e7, "−2.5×10⁷"),
+        (math.inf, "∞"),
+        (math.nan, "–"),
+    ],
 )
 def test_powers_of_ten_where_digits_are_many(value, shown):
     assert numbers.bare(value) == shown
