@@ -32,8 +32,8 @@ def isolated(text: object) -> str:
 def number(value: object) -> str:
     """Three significant digits, or whole with commas; text as it is."""
     if isinstance(value, float | np.floating):
-        small = 0 < abs(value) < _SMALL
-        value = bare(value) if small else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        by_power = math.isnan(value) or 0 < abs(value) < _SMALL
+        value = bare(value) if by_power else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     elif isinstance(value, int | np.integer):
         value = f"{value:,}"
     return left_to_right(value)

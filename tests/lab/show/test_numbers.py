@@ -18,7 +18,17 @@ def inside(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.12345, "0.123"), (12.345, "12.3"), (1234.5, "1,234"), (1234567, "1,234,567"), (-3.5, "−3.5"), ("3×3", "3×3")],
+    [
+        (0.12345, "0.123"),
+        (5.09e-10, "5.1×10⁻¹⁰"),
+        (0.0, "0"),
+        (math.nan, "–"),
+        (12.345, "12.3"),
+        (1234.5, "1,234"),
+        (1234567, "1,234,567"),
+        (-3.5, "−3.5"),
+        ("3×3", "3×3"),
+    ],
 )
 def test_a_number_has_three_digits_or_all(value, shown):
     assert inside(numbers.number(value)) == shown
