@@ -26,6 +26,7 @@ from bn.lab.show.style import (
 )
 from bn.lab.show.words import N_, words
 
+_NARROW = 3.0, 2.75  # inches: of three panels side by side, whose type must stay large enough to read
 _DASHED, _DOTTED, _DASH_DOT = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))
 DEEP = {  # of the deep networks: the name, and how it is drawn
     "plain": (N_("plain"), {"color": COLOURS["plain"], "linestyle": LINES["plain"]}),
@@ -166,7 +167,7 @@ def populations(record: dict, language: str) -> Drawing:
         "Separate statistics of 2 examples add {cost} points of error to those of all 32. Moving averages with "
         "momentum 0.01 are {lag} points behind recomputed statistics in the first fifth of the training."
     )
-    cost, behind = numbers.signed(apart["separate_cost"].value), number(lag["early_gap"].value)
+    cost, behind = number(apart["separate_cost"].value), number(lag["early_gap"].value)
     note = _("(b) Test accuracy by recomputed statistics less that by moving averages. {bands}")
     return Drawing(panels, title.format(cost=cost, lag=behind), note.format(bands=_bands_note(language)))
 
@@ -177,14 +178,14 @@ def populations(record: dict, language: str) -> Drawing:
 def _deep(
     record: dict, name: str, networks: Iterable[str], title: str, label: str, language: str
 ) -> tuple[Figure, str]:
-    """One quantity of some deep networks over the training, geometric mean over seeds on a logarithmic axis."""
-    _, axes = words(language), panel(title, language)
+    """One quantity of some deep networks over the training, geometric mean over seeds, logarithmic if it spans much."""
+    _, axes = words(language), panel(title, language, _NARROW)
     for network in networks:
         part, (called, style) = record["deep"][network], DEEP[network]
         with np.errstate(all="ignore"):
             logs = np.log(np.array(part[name], float))
         _band(axes, part["steps"], np.exp(statistics.mean_curve(logs)), _(called), style)
-    axes.set(yscale="log", ylabel=_(label))
+    axes.set(ylabel=_(label), **({"ylim": (0, None)} if name == "shift" else {"yscale": "log"}))
     steps_axis(axes, record["deep"]["plain"]["steps"], _("training step"))
     legend_below(axes, language)
     return axes.figure, f"{title}: {_(label)}"
@@ -192,7 +193,7 @@ def _deep(
 
 def _learning(record: dict, title: str, networks: Iterable[str], name: str, language: str) -> tuple[Figure, str]:
     """Accuracies of some deep networks over the training."""
-    _, axes = words(language), panel(title, language)
+    _, axes = words(language), panel(title, language, _NARROW if name == "validation" else None)
     for network in networks:
         part, (called, style) = record["deep"][network], DEEP[network]
         _band(axes, part["steps"], statistics.mean_curve(part[name], bounds=(0, 1)), _(called), style)

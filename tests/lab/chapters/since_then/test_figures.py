@@ -8,6 +8,7 @@ import seen
 
 from bn.lab.chapters.since_then import figures
 from bn.lab.chapters.since_then.findings import findings
+from bn.lab.chapters.since_then.standing import standing
 
 DRAWN = {
     "shift": (3, "change 1.1 times as much with BN as without"),
@@ -15,7 +16,7 @@ DRAWN = {
     "rates": (2, "BN gains +2.00 points of accuracy, at its own rate +10.00."),
     "small_batches": (2, "test error of BN is 5 times that with 32"),
     "products": (2, "begin at a ratio of 4, end at 1.02, and the accuracies +0.10 points apart"),
-    "populations": (2, "add +41.00 points of error"),
+    "populations": (2, "add 41 points of error"),
 }
 
 
@@ -53,5 +54,24 @@ def test_the_first_panel_is_at_the_plain_networks_rate_and_the_last_at_each_netw
 
 def test_the_finding_has_its_numbers(made_up):
     (said,) = findings(made_up, "en")
-    assert "shift 1.10 [1.10, 1.10] times as much" in seen.bare(said)
+    assert "changes 1.10 [1.10, 1.10] times as much" in seen.bare(said)
     assert "needs 1.10 [1.10, 1.10] times the steps of BN and 0.37 [0.37, 0.37] times" in seen.bare(said)
+
+
+def test_where_the_explanation_stands_follows_the_verdict(made_up):
+    def said() -> str:
+        return seen.bare(standing(made_up | {"rules": {}}, "en"))
+
+    assert said().startswith(
+        "By the measure of Santurkar et al. BN does not reduce covariate shift here, as they found."
+    )
+    assert "change 1.10 [1.10, 1.10] times as much" in said() and "reaches 90% in 0.37 [0.37, 0.37] times" in said()
+    assert "Of the 10.00 [" in said() and "2.00 [" in said()
+    for network in ("bn_equal", "bn"):
+        made_up["deep"][network]["shift"] = [
+            [value / 2 for value in seed] for seed in made_up["deep"][network]["shift"]
+        ]
+    assert said().startswith("By the measure of Santurkar et al. BN does reduce covariate shift here")
+    assert "own rate they change 0.50 [" in said()
+    made_up["scale"] = "smoke"
+    assert "was not judged here" in said()
