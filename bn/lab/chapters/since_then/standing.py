@@ -11,7 +11,7 @@ _SHIFT = {
     "not": N_(
         "By the measure of Santurkar et al. BN does reduce covariate shift here, and they found that it does not."
     ),
-    "inconclusive": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. stays open here."),
+    "inconclusive": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. is inconclusive here."),
     "notrun": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. was not judged here."),
 }
 
