@@ -13,7 +13,19 @@ from bn.lab.chapters.learning_rates.identities import EPS, SMALL
 from bn.lab.judge import statistics
 from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number, percent
-from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend, panel, short, steps_axis, styled
+from bn.lab.show.style import (
+    COLOURS,
+    INK,
+    LINES,
+    QUIET,
+    Drawing,
+    legend,
+    legend_below,
+    panel,
+    short,
+    steps_axis,
+    styled,
+)
 from bn.lab.show.words import N_, words
 
 NAMES = {"plain": N_("plain"), "bn": N_("with BN")}
@@ -151,7 +163,7 @@ def _rate_axis(axes: Axes, ladder: dict, language: str) -> None:
     axes.set(xlabel=_("hidden layers"), ylabel=_("learning rate"))
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    legend(axes, language, "center left")
+    legend_below(axes, language)
 
 
 # ---- Growing weights -----------------------------------------------------------------------------
