@@ -145,6 +145,6 @@ def test_a_script_without_a_guard_makes_a_record(fresh_runs, tmp_path, monkeypat
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = {"file": [sys.executable, script], "standard input": [sys.executable, "-"]}[way]
-    done = subprocess.run(command, input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["BEGUN", "MADE activations"]
