@@ -254,7 +254,7 @@ def _joined(found: dict, language: str) -> tuple[Figure, str]:
     axes = panel(title, language)
     rows = {_("2 at a time"): found["error_separate"], _("all 32 joined"): found["error_joined"]}
     for k, (estimate, colour) in enumerate(zip(rows.values(), (INK, COLOURS["bn"]), strict=True)):
-        axes.plot([k] * estimate.n, estimate.values, ".", color=colour, markersize=5, alpha=0.5)
+        axes.plot([k] * len(estimate.values), estimate.values, ".", color=colour, markersize=5, alpha=0.5)
         axes.vlines(k + 0.12, estimate.low, estimate.high, color=colour, linewidth=1.8)
         axes.plot([k + 0.12], [estimate.value], "o", color=colour, markersize=6)
     axes.set_xticks(range(len(rows)), rows)

@@ -36,7 +36,7 @@ def record(spec: SinceThen) -> dict:
     - `averages`: accuracies by moving averages and recomputed ones; `shifted`: images of another kind.
     """
     tried = _tried(spec)
-    of_choice = runs.run(product(_all(tried), spec.choosing), "Rates")
+    of_choice = runs.run(product(_to_compare(tried), spec.choosing), "Rates")
     best = {what: _best(settings, spec.choosing, of_choice) for what, settings in tried.items()}
     asked = _asked(spec, best)
     trained = runs.run(product(asked.values(), spec.seeds), "Later claims")
@@ -83,12 +83,15 @@ def _asked(spec: SinceThen, best: dict[tuple, Network]) -> dict[tuple, Network]:
     return asked
 
 
-def _all(tried: Tried) -> list[Network]:
-    return [setting for of_one in tried.values() for setting in of_one]
+def _to_compare(tried: Tried) -> list[Network]:
+    """All settings where there is a choice, and those of the deep networks, whose accuracies by rate are shown."""
+    return [setting for what, of_one in tried.items() for setting in of_one if len(of_one) > 1 or what[0] == "deep"]
 
 
 def _best(settings: list[Network], seeds: Iterable[int], trained: dict) -> Network:
     """The one with the best final accuracy on validation images, mean over the seeds."""
+    if len(settings) == 1:
+        return settings[0]
     return settings[np.argmax([final([trained[s, seed]["validation"] for seed in seeds]).mean() for s in settings])]
 
 

@@ -41,9 +41,9 @@ class SinceThen(DigitSpec):
     """`steps`: of the deep networks, from which the lengths of all other trainings follow."""
 
     sizes: ClassVar[dict] = {
-        ("smoke", "digits"): Size(8, 2, 2, _FEW[:1], 1),
-        ("smoke", "mnist"): Size(8, 2, 2, _FEW[:1], 1),
-        ("cpu", "digits"): Size(100, 2, 10, _FEW, 1),
+        ("smoke", "digits"): Size(8, 1, 2, _FEW[:1], 1),
+        ("smoke", "mnist"): Size(8, 1, 2, _FEW[:1], 1),
+        ("cpu", "digits"): Size(80, 2, 10, _FEW, 1),
         ("cpu", "mnist"): Size(400, 3, 20, _ALL, 1),
         ("gpu", "digits"): Size(400, 10, 20, _ALL, 2),
         ("gpu", "mnist"): Size(2_000, 10, 20, _ALL, 2),

@@ -9,6 +9,7 @@ import seen
 from bn.lab.chapters.since_then import figures
 from bn.lab.chapters.since_then.findings import findings
 from bn.lab.chapters.since_then.standing import standing
+from bn.lab.show import style
 
 DRAWN = {
     "shift": (3, "change 1.1 times as much with BN as without"),
@@ -75,3 +76,9 @@ def test_where_the_explanation_stands_follows_the_verdict(made_up):
     assert "own rate they change 0.50 [" in said()
     made_up["scale"] = "smoke"
     assert "was not judged here" in said()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_one_seed_without_intervals_can_be_drawn(name, smoke_records):
+    drawing = getattr(figures, name)(smoke_records["since_then"], "en")
+    assert all("<svg" in style.svg(panel, alt) for panel, alt in drawing.panels)
