@@ -12,7 +12,7 @@ import yaml
 
 from bn.lab import paths, registry
 from bn.lab.spec import SCALES, Spec
-from bn.lab.store import claims, files
+from bn.lab.store import claims, files, workers
 
 _COMMON = {"experiment", "scale", "dataset", "asked", "rules", "provenance"}  # what every record holds
 
@@ -51,8 +51,9 @@ def _sha256(record: dict) -> str:
 def write(record: dict, path: Path | None = None) -> Path:
     """Write a record, by default to runs/records under a name that says its question, and return its file."""
     path = path or run_record(record["experiment"], record["scale"], record["dataset"], record["asked"])
-    files.clear_parts(path)
-    files.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+    with workers.lock(path.stem):  # or one process would clear away what another has half written
+        files.clear_parts(path)
+        files.write_atomically(path, json.dumps(record, ensure_ascii=False, indent=1).encode())
     return path
 
 
