@@ -44,7 +44,7 @@ def test_catalogue_is_complete(page):
     assert [e.msgid for e in entries.obsolete_entries()] == []
 
 
-ISOLATED = re.compile(r"\$[^$]+\$|<bdi>.*?</bdi>|<[^>]*>|\{[\w:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)", re.S)
+ISOLATED = re.compile(r"\$[^$]+\$|<bdi>.*?</bdi>|<[^>]*>|\{[\w:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|\{\w+:[^}]*\}", re.S)
 FRAGILE = re.compile(
     r"(?<![A-Za-z])[-−+±<>≤≥≈=~]\s?\d"  # a sign before a number changes sides; in SHA-256 it holds
     r"|\d\s?[%٪×^°⁰¹²³⁴-⁹⁻]|[%٪]\s?\d"  # so do a percentage, a product and a power
