@@ -41,10 +41,8 @@ def test_titles_have_the_estimates(made, language):
     numbers = {draw.__name__: [seen.bare(n) for n in seen.numbers(draw(made, language).title)] for draw in DRAWN}
     assert sorted(numbers["noise"][:4]) == ["1,024", "16", "2", "4"]  # two of the four margins are below 0
     assert numbers["noise"][4] == "0.125"  # the root of 16 / 1,024
-    assert numbers["groups"][:3] == ["16", "240", "+1.00"]
-    assert numbers["dropout"][0::2] == ["+1.00", "−0.50"]
-    assert numbers["shift"][0::2] == ["0.70", "0.99"]
-    assert numbers["penalty"][0].startswith("−1.03")
+    assert {"16", "240", "+1.00"} <= set(numbers["groups"]) and {"+1.00", "−0.50"} <= set(numbers["dropout"])
+    assert {"0.70", "0.99"} <= set(numbers["shift"]) and any(n.startswith("−1.03") for n in numbers["penalty"])
 
 
 def test_curves_begin_at_the_first_evaluation_and_are_means_of_the_seeds(made):
