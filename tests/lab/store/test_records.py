@@ -9,7 +9,7 @@ import made_up
 import numpy as np
 import pytest
 import yaml
-from test_records_of_the_book import today
+from todays_code import today
 
 from bn.lab import paths, registry
 from bn.lab.chapters.algorithm import identities
