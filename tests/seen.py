@@ -1,6 +1,7 @@
 """What a reader sees of HTML and of drawings."""
 
 import re
+from collections import Counter
 from html import unescape
 
 from matplotlib.text import Text
@@ -36,3 +37,8 @@ def labels(drawing) -> str:
     """All text of the panels, their alternatives, the title and the note."""
     texts = [text.get_text() for panel, _ in drawing.panels for text in panel.findobj(Text)]
     return bare(" ".join([*texts, *(alt for _, alt in drawing.panels), drawing.title, drawing.note]))
+
+
+def has(found: list[str], expected: list[str], language: str) -> bool:
+    """Whether these numbers stand in a text in this order; in Arabic in any, among names that are isolated as well."""
+    return found == expected if language == "en" else not Counter(expected) - Counter(found)

@@ -9,6 +9,7 @@ import made_up
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock, Timeout
 from todays_code import today
 
 from bn.lab import paths, registry
@@ -340,3 +341,18 @@ def test_making_a_record_writes_it(fresh_runs):
     record = finish(meta())
     (path,) = written(fresh_runs)
     assert records.read(path) == record and path.stem.endswith(files.digest(record["asked"])[:8])
+
+
+def test_a_record_is_written_by_one_process_at_a_time(fresh_runs, monkeypatch):
+    """Whoever writes clears away what a kill has left: not what another has half written."""
+    written, write = [], files.write_atomically
+
+    def noted(path: Path, content: bytes) -> None:
+        with pytest.raises(Timeout):
+            FileLock(fresh_runs / "locks" / f"{path.stem}.lock").acquire(timeout=0)
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_atomically", noted)
+    path = records.write({"experiment": "made_up", "scale": "cpu", "dataset": "digits", "asked": {}})
+    assert written == [path] and json.loads(path.read_text("utf-8"))["experiment"] == "made_up"

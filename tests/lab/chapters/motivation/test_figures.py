@@ -41,14 +41,13 @@ def test_it_is_drawn_from_a_run_too(draw, smoke_records):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_title_has_the_numbers_of_the_record(draw, numbers, language, made_up):
-    found = seen.numbers(draw(made_up, language).title)
-    assert found == numbers if language == "en" else set(numbers) <= set(found)  # Arabic has an order of its own
+    assert seen.has(seen.numbers(draw(made_up, language).title), numbers, language)
 
 
 @languages
 def test_the_result_names_both_sides(language, made_up):
-    found = seen.numbers(figures.result(made_up, language))
-    assert {"2", "256", "79.7", "1,000", "20", "1"} <= set(found)
+    found, sides = seen.numbers(figures.result(made_up, language)), ["2", "1,000", "20", "1", "256", "79.7"]
+    assert seen.has([found[0], *found[5:8], *found[-2:]] if language == "en" else found, sides, language)
 
 
 def test_plain_and_bn_have_their_colours_and_the_ends_of_the_training_their_lines(made_up):

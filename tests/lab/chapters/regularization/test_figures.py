@@ -39,10 +39,13 @@ def test_one_seed_has_no_interval_and_can_be_drawn(made, language):
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_titles_have_the_estimates(made, language):
     numbers = {draw.__name__: [seen.bare(n) for n in seen.numbers(draw(made, language).title)] for draw in DRAWN}
-    assert sorted(numbers["noise"][:4]) == ["1,024", "16", "2", "4"]  # two of the four margins are below 0
+    assert seen.has(numbers["noise"][:4], ["2", "4", "1,024", "16"], language)  # two of the four margins are below 0
     assert numbers["noise"][4] == "0.125"  # the root of 16 / 1,024
-    assert {"16", "240", "+1.00"} <= set(numbers["groups"]) and {"+1.00", "−0.50"} <= set(numbers["dropout"])
-    assert {"0.70", "0.99"} <= set(numbers["shift"]) and any(n.startswith("−1.03") for n in numbers["penalty"])
+    english = language == "en"
+    assert seen.has(numbers["groups"][:3] if english else numbers["groups"], ["16", "240", "+1.00"], language)
+    assert seen.has(numbers["dropout"][0::2] if english else numbers["dropout"], ["+1.00", "−0.50"], language)
+    assert seen.has(numbers["shift"][0::2] if english else numbers["shift"], ["0.70", "0.99"], language)
+    assert any(n.startswith("−1.03") for n in numbers["penalty"][: 1 if english else None])
 
 
 def test_curves_begin_at_the_first_evaluation_and_are_means_of_the_seeds(made):
