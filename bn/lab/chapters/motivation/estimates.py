@@ -1,44 +1,89 @@
 """Estimates of sections 1 and 2 from one record; all are over seeds, and paired."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 
-_OF_CHANGES = (("", "change", [-1, 0]), ("first_", "change_of_first", [-1, 0]), ("gradient_", "gradient", [0, -1]))
+_OF_CHANGES = (
+    ("", "change_of_first", [-1, 0]),
+    ("all_", "change", [-1, 0]),
+    ("spread_", "spread", [-1, 0]),
+    ("gradient_", "gradient", [0, -1]),
+)
+WITHIN = ("both", "mean")  # what is inside the gradient or outside of it: mean and deviation, or the mean alone
 
 
 def saturation(record: dict) -> dict[str, Estimate]:
-    """What training adds to the share of saturated sigmoids, percentage points, the deepest less the shallowest; and
-    the ratio of the gradients of the first and the last layer at the end, the deepest over the shallowest."""
+    """What training adds to the share of saturated sigmoids, in percentage points, and the ratio of the gradients of
+    the first and the last layer at its end.
+
+    Of both that of the deepest network against the shallowest, and `_step` of a network against the next shallower
+    one, where it grows least or falls least. `start` and `start_small`: the ratio at the first weights, deepest over
+    shallowest, at those that are trained and at those of Glorot and Bengio.
+    """
     depth, found = record["depth"], {}
     for suffix, name in (("", "plain"), ("_bn", "bn")):
-        shallow, deep = depth[name][0], depth[name][-1]
-        added = {key: _added(of) for key, of in (("shallow", shallow), ("deep", deep))}
-        found[f"added{suffix}"] = statistics.mean(added["deep"] - added["shallow"])
-        found |= {f"added_{key}{suffix}": statistics.mean(values) for key, values in added.items()}
-        ends = {key: np.array(of["gradient_ratio"], float)[:, -1] for key, of in (("shallow", shallow), ("deep", deep))}
-        found[f"gradient{suffix}"] = statistics.ratio(ends["deep"], ends["shallow"])
-        found |= {f"accuracy_{key}{suffix}": _percent(of) for key, of in (("shallow", shallow), ("deep", deep))}
-    return found
+        added, ratios = _added(depth[name]), _ratios(depth[name])
+        start, end = ratios[..., 0], ratios[..., 1]
+        of_cells = {
+            "added_shallow": statistics.mean(added[0]),
+            "added_deep": statistics.mean(added[-1]),
+            "added": statistics.mean(added[-1] - added[0]),
+            "added_step": _least(np.diff(added, axis=0)),
+            "start": statistics.ratio(start[-1], start[0]),
+            "gradient": statistics.ratio(end[-1], end[0]),
+            "gradient_step": _largest(end[1:] / end[:-1]),
+            "accuracy_shallow": percent(depth[name][0]["test"]),
+            "accuracy_deep": percent(depth[name][-1]["test"]),
+        }
+        found |= {f"{key}{suffix}": estimate for key, estimate in of_cells.items()}
+    small = np.array(depth["small"], float)[..., 0]
+    return found | {"start_small": statistics.ratio(small[-1], small[0])}
 
 
-def _added(cell: dict) -> np.ndarray:
-    start, end = 100 * np.array(cell["saturated"], float).T
+def _added(cells: list[dict]) -> np.ndarray:
+    """By depth and seed."""
+    start, end = np.moveaxis(100 * np.array([cell["saturated"] for cell in cells], float), -1, 0)
     return end - start
 
 
-def _percent(cell: dict) -> Estimate:
-    return statistics.mean(100 * np.array(cell["test"], float), (0, 100))
+def _ratios(cells: list[dict]) -> np.ndarray:
+    """Of the gradients, by depth and seed, at the start and at the end."""
+    return np.array([cell["gradient_ratio"] for cell in cells], float)
+
+
+def _least(rows: np.ndarray) -> Estimate:
+    """The mean over seeds of the row that has the smallest."""
+    return statistics.mean(rows[np.argmin(rows.mean(1))])
+
+
+def _largest(rows: np.ndarray) -> Estimate:
+    """The geometric mean over seeds of the row that has the largest."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _geometric(rows[np.argmax(np.log(rows).mean(1))])
+
+
+def _geometric(values: Sequence[float]) -> Estimate:
+    """The geometric mean over seeds, with the t-interval of the logarithms."""
+    values = np.array(values, float)
+    return statistics.ratio(values, np.ones(len(values)))
+
+
+def percent(shares: list[float | None]) -> Estimate:
+    """A share of each seed as a percentage."""
+    return statistics.mean(100 * np.array(shares, float), (0, 100))
 
 
 def amplification(record: dict) -> dict[str, Estimate]:
-    """How many times as far a small change of the weights moves the input of the last nonlinearity as of the first.
+    """How many times as far a small change of the first layer's weights moves the input of the last nonlinearity as of
+    the first, over the spread of these inputs.
 
-    By activation and network: of all weights; `first_` of the first layer's alone; `gradient_` of the loss, first layer
-    over last.
+    By activation and network; `all_` where all weights change, `spread_` of the spread itself, `gradient_` of the
+    gradient of the loss, first layer over last.
     """
     found = {}
     for activation, networks in record["change"].items():
@@ -53,26 +98,35 @@ def regression(record: dict, kind: str) -> dict[str, Estimate]:
     steps = {name: of["steps"] for name, of in record["regression"].items()}
     return {
         "fewer": statistics.ratio(steps["raw"], steps[kind]),
-        **{f"steps_{name}": statistics.ratio(values, np.ones(len(values))) for name, values in steps.items()},
+        **{f"steps_{name}": _geometric(values) for name, values in steps.items()},
         "correlation": statistics.mean(record["regression"][kind]["largest"]),
     }
 
 
 def outside(record: dict) -> dict[str, Estimate]:
-    """Mean and deviation outside the gradient step: the toy, and the networks at the rate that is best inside."""
-    networks = record["outside"]["networks"]
-    ends = {key: {name: np.array(of[key], float)[:, -1] for name, of in networks.items()} for key in ("growth", "loss")}
-    toy = record["toy"]
-    return {
+    """Mean and deviation outside the gradient step: the toy, and the networks at the rate that is best inside.
+
+    `_both` and `_mean`: outside over inside of mean and deviation, and of the mean alone; `worse`: the one over the
+    other, of losses; `slower_`: at the lower rate.
+    """
+    networks, slower, toy = record["outside"]["networks"], record["outside"]["slower"], record["toy"]
+    ends = {
+        key: {name: np.array(of[key], float)[:, -1] for name, of in networks.items()}
+        for key in ("growth", "loss", "inference_loss")
+    }
+    found = {
         "toy_loss": statistics.mean(toy["loss"]),
         "toy_step": statistics.mean(toy["step"]),
-        "toy_growth": statistics.ratio(toy["growth"], np.ones(len(toy["growth"]))),
-        "growth": statistics.ratio(ends["growth"]["outside"], ends["growth"]["inside"]),
-        "loss": statistics.ratio(ends["loss"]["outside"], ends["loss"]["centred"]),
-        **{f"accuracy_{name}": _percent(of) for name, of in networks.items()},
-        **{f"growth_{name}": statistics.ratio(v, np.ones(len(v))) for name, v in ends["growth"].items()},
-        **{f"loss_{name}": statistics.ratio(v, np.ones(len(v))) for name, v in ends["loss"].items()},
+        "toy_growth": _geometric(toy["growth"]),
+        **{f"accuracy_{name}": percent(of["accuracy"]) for name, of in networks.items()},
+        **{f"inference_accuracy_{name}": percent(of["inference_accuracy"]) for name, of in networks.items()},
+        **{f"slower_loss_{name}": _geometric([seed[-1] for seed in of["loss"]]) for name, of in slower.items()},
     }
+    for key, of in ends.items():
+        found |= {f"{key}_{name}": _geometric(values) for name, values in of.items()}
+        found |= {f"{key}_{pair}": statistics.ratio(of[f"{pair}_outside"], of[f"{pair}_inside"]) for pair in WITHIN}
+    both, mean = (ends["loss"][f"{pair}_outside"] / ends["loss"][f"{pair}_inside"] for pair in WITHIN)
+    return found | {"worse": statistics.ratio(both, mean)}
 
 
 def costs(record: dict) -> dict[str, Estimate]:
@@ -101,7 +155,7 @@ def slope(eigenvalues: list[float], sizes: np.ndarray) -> np.ndarray:
 
 
 def batch(record: dict) -> dict[str, Estimate]:
-    """How many times as long single examples take as the mini-batch of all of them."""
+    """How many times as much processor time single examples take as the mini-batch of all of them."""
     return {"slower": statistics.ratio(record["batch"]["alone"], record["batch"]["together"])}
 
 

@@ -27,18 +27,21 @@ def result(record: dict, language: str) -> str:
     _, change = words(language), estimates.amplification(record)
     steps, costs = estimates.regression(record, "standardized"), estimates.costs(record)
     sentence = _(
-        "Through {layers} layers of sigmoids a small change of the weights grows {plain} times without BN and {bn} "
-        "times with it; with ReLU it grows {relu} times without and {relu_bn} times with it. Gradient descent on "
-        "digits needs {raw} steps with raw inputs, {standardized} with each feature standardized and {whitened} with "
-        "all of them whitened. But whitening {width} features takes {times} times as long as BN."
+        "Through {layers} layers of sigmoids a small change of the first layer's weights grows {plain} times without "
+        "BN and {bn} times with it; with ReLU it grows {relu} times without and {relu_bn} times with it. To fit a "
+        "linear layer to digits, gradient descent on all examples needs {raw} steps with raw inputs, {standardized} "
+        "with each feature standardized and, by construction, {whitened} with all of them whitened. But whitening "
+        "{width} features takes {times} times as much processor time as BN."
     )
     return sentence.format(
         layers=number(len(record["change"]["sigmoid"]["plain"]["change"][0])),
-        plain=number(change["sigmoid_plain"].value),
+        plain=numbers.with_interval(change["sigmoid_plain"], 2),
         bn=number(change["sigmoid_bn"].value),
-        relu=number(change["relu_plain"].value),
+        relu=numbers.with_interval(change["relu_plain"], 2),
         relu_bn=number(change["relu_bn"].value),
-        **{kind: number(steps[f"steps_{kind}"].value) for kind in ("raw", "standardized", "whitened")},
+        raw=numbers.with_interval(steps["steps_raw"], 0),
+        standardized=number(steps["steps_standardized"].value),
+        whitened=number(steps["steps_whitened"].value),
         width=number(record["cost"]["widths"][-1]),
         times=number(costs["times"].value),
     )
@@ -57,9 +60,10 @@ def saturation(record: dict, language: str) -> Drawing:
             ends = _ends(depth[name], "saturated"), _ends(depth[name], "gradient_ratio")
             _by_depth(saturated, depth["depths"], 100 * ends[0], name, language)
             _by_depth(gradient, depth["depths"], ends[1], name, language, log=True)
-            _band(
-                accuracy, depth["depths"], 100 * np.array([of["test"] for of in depth[name]], float).T, name, language
-            )
+            shares = np.array([of["test"] for of in depth[name]], float)
+            _band(accuracy, depth["depths"], 100 * shares.T, name, language)
+        small = np.array(depth["small"], float)[..., 0].T
+        gradient.plot(depth["depths"], _mean(small, log=True)[0], color=QUIET, linestyle=":", linewidth=1.1)
         saturated.set(ylim=(0, None), ylabel=_("% of the inputs"))
         gradient.set(yscale="log", ylabel=_("ratio"))
         accuracy.set(ylim=(0, 100), ylabel="%")
@@ -124,13 +128,19 @@ def _saturation_title(record: dict, language: str) -> str:
 def _saturation_note(depth: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
-        "Lines and bands: the end of the training, mean over seeds with its 95% interval; dotted: the first weights. "
-        "Saturated is an input of a sigmoid with an absolute value above {limit}. Each network has the rate and the "
-        "size of the first weights that were best for it on another seed: the rates are {plain} without BN and {bn} "
-        "with it, shallow to deep."
+        "Lines and bands: the end of the training, mean over seeds with its 95% interval; dotted: the first weights, "
+        "which are those of Glorot and Bengio (2010) times {gain}; quiet and dotted: those times 1, without BN. "
+        "Saturated is an input of a sigmoid with an absolute value above {limit}. Rates tried: {tried}. Each network "
+        "has the one that was best for it on other seeds, from shallow to deep: {plain} without BN and {bn} with it."
     )
-    rates = {name: _.listed([number(cell["learning_rate"]) for cell in depth[name]]) for name in NETWORKS}
-    return sentence.format(limit=number(SATURATED), **rates)
+    rates = {name: listed([cell["learning_rate"] for cell in depth[name]], language) for name in NETWORKS}
+    tried, gain = listed(depth["rates"], language), number(depth["gain"])
+    return sentence.format(limit=number(SATURATED), tried=tried, gain=gain, **rates)
+
+
+def listed(values: list[float], language: str) -> str:
+    """Numbers in a row."""
+    return words(language).listed([number(value) for value in values])
 
 
 # ---- A moving input ------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ def moving(record: dict, language: str) -> Drawing:
             steps_axis(axes, parts[name]["looks"], _("training step"))
             panels.append((axes.figure, f"{_(TITLES[name])}: " + _("median output of a unit")))
         panels.append((_moved(parts, language), _("Distance between two looks")))
-    return Drawing(tuple(panels), _moving_title(parts, language), _moving_note(parts, language))
+    return Drawing(tuple(panels), _moving_title(parts, language), _moving_note(record, language))
 
 
 def _moved(parts: dict, language: str) -> Figure:
@@ -174,16 +184,18 @@ def _moving_title(parts: dict, language: str) -> str:
     return sentence.format(**means, ratio=numbers.with_interval(ratio, 2))
 
 
-def _moving_note(parts: dict, language: str) -> str:
-    _ = words(language)
+def _moving_note(record: dict, language: str) -> str:
+    _, parts = words(language), record["moving"]
     sentence = _(
         "Networks of {layers} hidden layers of sigmoids; the lower half is the first {half}. First and second panel: "
         "{units} units of one seed, evenly chosen. Third: the distance of the medians at two looks, {every} apart, "
         "over the range from the 15th to the 85th percentile at the first: the median unit, mean over seeds with its "
-        "95% interval. Rate {plain} without BN and {bn} with it."
+        "95% interval. Rate {plain} without BN and {bn} with it, first weights of Glorot and Bengio (2010) times "
+        "{gain}."
     )
     rates = {name: number(parts[name]["learning_rate"]) for name in NETWORKS}
     sizes = {"layers": FOLLOWED, "half": FOLLOWED // 2, "units": len(parts["plain"]["units"])}
+    sizes["gain"] = record["depth"]["gain"]
     every = speech.steps(parts["plain"]["looks"][1], language)
     return sentence.format(every=every, **rates, **{name: number(size) for name, size in sizes.items()})
 
@@ -192,17 +204,20 @@ def _moving_note(parts: dict, language: str) -> str:
 
 
 def change(record: dict, language: str) -> Drawing:
-    """By layer, how far a small change of all weights moves its input, for two nonlinearities, at the first weights."""
+    """By layer, how far a small change of the first layer's weights moves its input, for two nonlinearities, at the
+    first weights; and dotted, how far one of all weights does."""
     _, panels = words(language), []
     with styled():
         for activation, networks in record["change"].items():
             title = _(_ACTIVATIONS[activation])
             axes = panel(title, language)
             for name in NETWORKS:
-                values = np.array(networks[name]["change"], float)
-                _band(axes, range(1, values.shape[1] + 1), values, name, language, log=True, marker="")
+                of_first, of_all = (np.array(networks[name][key], float) for key in ("change_of_first", "change"))
+                layers = range(1, of_first.shape[1] + 1)
+                _band(axes, layers, of_first, name, language, log=True, marker="")
+                axes.plot(layers, _mean(of_all, log=True)[0], color=COLOURS[name], linestyle=":", linewidth=1.1)
             axes.axhline(1, color=QUIET, linewidth=0.8)
-            axes.set(yscale="log", xlim=(1, values.shape[1]), xlabel=_("layer"), ylabel=_("change / spread"))
+            axes.set(yscale="log", xlim=(1, layers[-1]), xlabel=_("layer"), ylabel=_("change / spread"))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             legend(axes, language, "upper left")
             panels.append((axes.figure, f"{title}: " + _("change / spread")))
@@ -212,8 +227,8 @@ def change(record: dict, language: str) -> Drawing:
 def _change_title(record: dict, language: str) -> str:
     _, found = words(language), estimates.amplification(record)
     sentence = _(
-        "From the first to the last layer a small change grows {sigmoid_plain} times with sigmoids and {relu_plain} "
-        "times with ReLU; with BN it grows {sigmoid_bn} and {relu_bn} times."
+        "From the first to the last layer a small change of the first layer's weights grows {sigmoid_plain} times with "
+        "sigmoids and {relu_plain} times with ReLU; with BN it grows {sigmoid_bn} and {relu_bn} times."
     )
     shown = ("sigmoid_plain", "relu_plain", "sigmoid_bn", "relu_bn")
     return sentence.format(**{name: number(found[name].value) for name in shown})
@@ -222,11 +237,15 @@ def _change_title(record: dict, language: str) -> str:
 def _change_note(record: dict, language: str) -> str:
     _, found = words(language), estimates.amplification(record)
     sentence = _(
-        "Networks that are not trained. Each weight matrix is moved at random by a thousandth of its size; the change "
-        "of the input of each layer's nonlinearity over its spread over the images, geometric mean over {seeds} with "
-        "its 95% interval. At 1 the change is as large as what the layer knows of the image. With BN and ReLU the "
-        "gradient at the first layer is {bn} times that at the last, without BN {plain} times."
+        "Networks that are not trained; first weights of Glorot and Bengio (2010) times {gain} with sigmoids and of He "
+        "et al. (2015) with ReLU. The weights of the first layer (lines with bands) or of all layers (dotted) are "
+        "moved at random by a thousandth of their size; the change of the input of each layer's nonlinearity over its "
+        "spread over the images, geometric mean over {seeds} with its 95% interval. At 1 the change is as large as "
+        "what the layer knows of the image. Without BN this spread is {spread} times as large in the last layer of "
+        "sigmoids as in the first. With BN and ReLU the gradient at the first layer is {bn} times that at the last, "
+        "without BN {plain} times."
     )
-    count = len(record["change"]["relu"]["bn"]["change"])
+    seeds = speech.seeds(len(record["change"]["relu"]["bn"]["change"]), language)
     gradients = {name: number(found[f"gradient_relu_{name}"].value) for name in NETWORKS}
-    return sentence.format(seeds=speech.seeds(count, language), **gradients)
+    spread, gain = number(found["spread_sigmoid_plain"].value), number(record["depth"]["gain"])
+    return sentence.format(seeds=seeds, spread=spread, gain=gain, **gradients)

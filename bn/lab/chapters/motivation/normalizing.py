@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from bn.lab.chapters.motivation import estimates
-from bn.lab.chapters.motivation.figures import THREE
+from bn.lab.chapters.motivation.figures import THREE, listed
 from bn.lab.chapters.motivation.record import LOOKS
 from bn.lab.chapters.motivation.regression import BLOCK, TARGET
 from bn.lab.judge import statistics
@@ -18,9 +18,10 @@ from bn.lab.train.stacks import PIXELS
 _DASHED = (0, (4, 1.5))
 # What the gradient goes through has the colour of BN; what it does not see has none.
 NETWORKS = {
-    "inside": (N_("mean and deviation inside"), {"color": COLOURS["bn"]}),
-    "centred": (N_("mean outside"), {"color": INK, "linestyle": _DASHED}),
-    "outside": (N_("mean and deviation outside"), {"color": INK}),
+    "both_inside": (N_("mean and deviation inside"), {"color": COLOURS["bn"]}),
+    "both_outside": (N_("mean and deviation outside"), {"color": INK}),
+    "mean_inside": (N_("mean inside"), {"color": COLOURS["bn"], "linestyle": _DASHED}),
+    "mean_outside": (N_("mean outside"), {"color": INK, "linestyle": _DASHED}),
 }
 KINDS = {
     "raw": (N_("raw"), {"color": INK, "linestyle": _DASHED}),
@@ -60,33 +61,51 @@ def bias(record: dict, language: str) -> Drawing:
 
 
 def outside(record: dict, language: str) -> Drawing:
-    """Networks that are normalized inside the gradient step and outside of it: their weights and their loss."""
+    """Networks that are normalized inside the gradient step and outside of it: their weights and their losses."""
     _, networks = words(language), record["outside"]["networks"]
-    titles = _("Size of the weights"), _("Validation loss")
+    titles = _("Size of the weights"), _("Loss by their own statistics"), _("Loss by moving averages")
     with styled():
-        panels = [panel(title, language) for title in titles]
-        for axes, key in zip(panels, ("growth", "loss"), strict=True):
+        panels = [panel(title, language, THREE) for title in titles]
+        for axes, key in zip(panels, ("growth", "loss", "inference_loss"), strict=True):
             for name, (label, style) in NETWORKS.items():
                 _band(axes, networks[name]["looks"], np.array(networks[name][key], float), _(label), style)
-            steps_axis(axes, networks["inside"]["looks"], _("training step"))
-        panels[0].set(ylim=(0, 1.5 * panels[0].get_ylim()[1]), ylabel=_("times the first"))  # room for the legend
+            steps_axis(axes, networks["both_inside"]["looks"], _("training step"))
+        panels[0].set(ylim=(0, 2 * panels[0].get_ylim()[1]), ylabel=_("times the first"))  # room for the legend
         legend(panels[0], language, "upper left")
-        panels[1].set(yscale="log", ylabel=_("nats"))
-        panels[1].yaxis.set_major_formatter(FuncFormatter(short))
-        panels[1].yaxis.set_minor_formatter(NullFormatter())
-        panels[1].axhline(np.log(10), color=QUIET, linewidth=0.8)
+        for axes in panels[1:]:
+            axes.set(yscale="log", ylabel=_("nats"))
+            axes.yaxis.set_major_formatter(FuncFormatter(short))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.axhline(np.log(10), color=QUIET, linewidth=0.8)
     found = estimates.outside(record)
     sentence = _(
-        "The loss ends at {inside} nats where the gradient goes through mean and deviation, at {centred} with the mean "
-        "outside and at {outside} with both outside."
-    )
-    note = _(
-        "Three hidden layers of sigmoids, x normalized without γ and β. Geometric mean over seeds with its 95% "
-        "interval, at rate {rate}, the best inside. The quiet line is the loss of who knows nothing, ln 10."
+        "By the images' own statistics the loss ends at {both_inside} nats with mean and deviation inside the gradient "
+        "and at {both_outside} with both outside; of the mean alone, at {mean_inside} inside and {mean_outside} "
+        "outside."
     )
     title = sentence.format(**{name: number(found[f"loss_{name}"].value) for name in NETWORKS})
     drawn = tuple((axes.figure, title) for axes, title in zip(panels, titles, strict=True))
-    return Drawing(drawn, title, note.format(rate=number(networks["inside"]["learning_rate"])), part="outside")
+    return Drawing(drawn, title, _outside_note(record, language))
+
+
+def _outside_note(record: dict, language: str) -> str:
+    _, parts, found = words(language), record["outside"], estimates.outside(record)
+    sentence = _(
+        "Three hidden layers of sigmoids, x normalized without γ and β, first weights of Glorot and Bengio (2010) "
+        "times {gain}. Inside and outside differ in the gradient alone. Rates tried: {tried}. All four networks have "
+        "the one that was best with mean and deviation inside, on other seeds: {rate}. At rate {lower} the first loss "
+        "ends at {both} nats with mean and deviation outside and at {mean} with the mean outside. The losses are of "
+        "validation images, normalized by their own statistics as in training, or by moving averages. Geometric mean "
+        "over seeds with its 95% interval. The quiet line is the loss of who knows nothing, ln 10."
+    )
+    return sentence.format(
+        gain=number(parts["gain"]),
+        tried=listed(parts["rates"], language),
+        rate=number(parts["networks"]["both_inside"]["learning_rate"]),
+        lower=number(parts["slower"]["both_outside"]["learning_rate"]),
+        both=number(found["slower_loss_both_outside"].value),
+        mean=number(found["slower_loss_mean_outside"].value),
+    )
 
 
 def _band(axes: Axes, x: list[float], values: np.ndarray, label: str, style: dict) -> None:
@@ -106,8 +125,9 @@ def inputs(record: dict, language: str) -> Drawing:
         _courses(once, record, language)
         _sawtooth(between, record["toy"]["course"], language)
     sentence = _(
-        "Gradient descent needs {raw} steps with raw inputs, {standardized} with standardized and {whitened} with "
-        "whitened ones. In a network that is normalized between its steps each step is undone."
+        "To fit a linear layer, gradient descent on all examples needs {raw} steps with raw inputs, {standardized} "
+        "with standardized and, by construction, {whitened} with whitened ones. In a network that is normalized "
+        "between its steps each step is undone."
     )
     note = _(
         "First panel: least squares of the classes of digits on {features} block means, each at its best constant "
@@ -115,7 +135,8 @@ def inputs(record: dict, language: str) -> Drawing:
         "x = au + b towards targets of another mean and scale; between: a and b are normalized before each step; "
         "inside: γ and β are learned after the normalization."
     )
-    steps = {kind: number(found[f"steps_{kind}"].value) for kind in KINDS}
+    steps = {kind: numbers.with_interval(found[f"steps_{kind}"], 0) for kind in ("raw", "standardized")}
+    steps["whitened"] = number(found["steps_whitened"].value)
     said = note.format(features=number((PIXELS // BLOCK) ** 2), target=number(TARGET))
     panels = tuple((axes.figure, title) for axes, title in zip((once, between), titles, strict=True))
     return Drawing(panels, sentence.format(**steps), said, trained=False)
@@ -153,8 +174,8 @@ def cost(record: dict, language: str) -> Drawing:
         _ratios(ratio, record["cost"], language)
         _derivative(derivative, record["derivative"], language)
     sentence = _(
-        "Whitening {width} features takes {times} times as long as BN, and its derivative goes with the power "
-        "{power} of the smallest eigenvalue."
+        "Whitening {width} features takes {times} times as much processor time as BN, and its derivative goes with the "
+        "power {power} of the smallest eigenvalue."
     )
     note = _(
         "First panel: forward and backward pass of {rows} examples, processor time, geometric mean over seeds with its "

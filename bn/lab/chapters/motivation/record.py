@@ -1,19 +1,18 @@
 """What sections 1 and 2 are measured by: trained networks, untrained ones, a regression, times, and identities."""
 
-from collections.abc import Iterable
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from bn.lab.chapters.motivation import costs, identities, regression, toys
-from bn.lab.chapters.motivation.spec import CHOOSING, OUTSIDE_DEPTH, Motivation
+from bn.lab.chapters.motivation.spec import CHOOSING, EVALUATIONS, GAIN, OUTSIDE_DEPTH, Motivation
 from bn.lab.chapters.motivation.study import PERCENTILES, Stack
 from bn.lab.store import measurements, records
 from bn.lab.train import runs
 
 NETWORKS = ("plain", "bn")
-SECTION_2 = ("inside", "centred", "outside")
+SECTION_2 = ("both_inside", "both_outside", "mean_inside", "mean_outside")  # the first has the rate chosen
+SLOWER = 0.3  # of that rate: there both that are outside are trained once more
 ACTIVATIONS = ("sigmoid", "relu")
 FOLLOWED = 4  # hidden layers of the network whose lower half is watched
 SHOWN = 8  # units of it
@@ -26,26 +25,40 @@ def record(spec: Motivation) -> dict:
     """The parts of the chapter, each with all its networks.
 
     `depth`: by depth; `moving`: the lower half of one; `change`: of untrained ones; `outside`: by the way that they are
-    normalized, at the setting that is best inside; `regression`, `toy`, `cost`, `batch`, `derivative`; `measured`: the
+    normalized, at the rate that is best inside; `regression`, `toy`, `cost`, `batch`, `derivative`; `measured`: the
     identities.
     """
-    cells = [*product(NETWORKS, spec.size.depths), ("inside", OUTSIDE_DEPTH)]
-    tried = {cell: [*_tried(spec, *cell)] for cell in cells}
-    trained = runs.run([(s, CHOOSING) for settings in tried.values() for s in settings], "Rates and first weights")
-    best = {cell: _best(settings, trained) for cell, settings in tried.items()}
-    inside = best["inside", OUTSIDE_DEPTH]
-    outside = {name: replace(inside, network=name) for name in SECTION_2}
-    untrained = {pair: spec.untrained(*pair) for pair in product(NETWORKS, ACTIVATIONS)}
-    reported = [best[cell] for cell in cells[:-1]] + [*outside.values(), *untrained.values()]
+    cells = [*product(NETWORKS, spec.size.depths), (SECTION_2[0], OUTSIDE_DEPTH)]
+    tried = {cell: [spec.stack(*cell, rate) for rate in spec.size.rates] for cell in cells}
+    trained = runs.run(product([s for settings in tried.values() for s in settings], CHOOSING), "Rates")
+    rates = {cell: _best(settings, trained).learning_rate for cell, settings in tried.items()}
+    inside = rates.pop(cells[-1])
+    stacks = {
+        (name, depth): spec.stack(name, depth, rate, EVALUATIONS if depth == FOLLOWED else 1)
+        for (name, depth), rate in rates.items()
+    }
+    outside = {name: spec.stack(name, OUTSIDE_DEPTH, inside, EVALUATIONS) for name in SECTION_2}
+    slower = {name: spec.stack(name, OUTSIDE_DEPTH, SLOWER * inside) for name in SECTION_2 if "outside" in name}
+    followed = {pair: spec.followed(*pair) for pair in product(NETWORKS, ACTIVATIONS)}
+    small = [spec.small(depth) for depth in spec.size.depths]
+    reported = [*stacks.values(), *outside.values(), *slower.values(), *followed.values(), *small]
     trained |= runs.run(product(reported, spec.seeds), "What was chosen")
     computed = _computed(spec)
     results = {
-        "depth": {name: _depths(name, best, spec, trained) for name in NETWORKS} | {"depths": list(spec.size.depths)},
-        "moving": {name: _moving(best[name, FOLLOWED], spec, trained) for name in NETWORKS},
-        "change": _change(untrained, spec, trained),
+        "depth": {
+            "depths": list(spec.size.depths),
+            "gain": GAIN,
+            "rates": list(spec.size.rates),
+            **{name: _depths(name, stacks, spec, trained) for name in NETWORKS},
+            "small": [_ratios_of_gradients(setting, spec, trained) for setting in small],
+        },
+        "moving": {name: _moving(stacks[name, FOLLOWED], spec, trained) for name in NETWORKS},
+        "change": _change(followed, spec, trained),
         "outside": {
-            "steps": inside.steps,
+            "gain": GAIN,
+            "rates": list(spec.size.rates),
             "networks": {name: _curves(setting, spec, trained) for name, setting in outside.items()},
+            "slower": {name: _curves(setting, spec, trained) for name, setting in slower.items()},
         },
         **{name: kept["measured"] for name, kept in computed.items()},
     }
@@ -56,15 +69,9 @@ def record(spec: Motivation) -> dict:
 # ---- Which networks ------------------------------------------------------------------------------
 
 
-def _tried(spec: Motivation, network: str, depth: int) -> Iterable[Stack]:
-    """At each rate and with each first weights; those of section 2 twice as long, since what grows takes its time."""
-    steps = 2 * spec.steps if network in SECTION_2 else spec.steps
-    return (spec.stack(network, depth, *pair, steps) for pair in product(spec.size.rates, spec.size.gains))
-
-
 def _best(settings: list[Stack], trained: dict) -> Stack:
-    """The one that ends with the lowest loss on validation images; one that diverged has none."""
-    losses = [trained[setting, CHOOSING]["validation_loss"][-1] for setting in settings]
+    """The one that ends with the lowest loss on validation images, mean over seeds; one that diverged has none."""
+    losses = [np.mean([trained[setting, seed]["validation_loss"][-1] for seed in CHOOSING]) for setting in settings]
     return settings[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
 
 
@@ -75,24 +82,28 @@ def _all(setting: Stack, spec: Motivation, trained: dict) -> list[dict]:
     return [trained[setting, seed] for seed in spec.seeds]
 
 
-def _depths(network: str, best: dict[Cell, Stack], spec: Motivation, trained: dict) -> list[dict]:
+def _depths(network: str, stacks: dict[Cell, Stack], spec: Motivation, trained: dict) -> list[dict]:
     """For each depth and seed, at the start and at the end: the share of saturated inputs, in the mean over layers and
     in each, and the ratio of the gradients at the first and the last layer; and the final accuracy."""
     found = []
     for depth in spec.size.depths:
-        setting = best[network, depth]
+        setting = stacks[network, depth]
         seeds = _all(setting, spec, trained)
-        of_ends = [run["gradient"][[0, -1]] for run in seeds]
         found.append(
             {
                 "learning_rate": setting.learning_rate,
-                "gain": setting.gain,
                 "saturated": [records.numbers(run["saturated"][[0, -1]].mean(1)) for run in seeds],
-                "gradient_ratio": [records.numbers(ends[:, 0] / ends[:, -1]) for ends in of_ends],
+                "gradient_ratio": _ratios_of_gradients(setting, spec, trained),
                 "test": records.numbers([run["test"][-1] for run in seeds]),
             }
         )
     return found
+
+
+def _ratios_of_gradients(setting: Stack, spec: Motivation, trained: dict) -> list[list[float | None]]:
+    """For each seed at the start and at the end, first layer over last."""
+    of_ends = [run["gradient"][[0, -1]] for run in _all(setting, spec, trained)]
+    return [records.numbers(ends[:, 0] / ends[:, -1]) for ends in of_ends]
 
 
 def _moving(setting: Stack, spec: Motivation, trained: dict) -> dict:
@@ -119,13 +130,13 @@ def moved(percentiles: np.ndarray) -> np.ndarray:
         return np.median(abs(np.diff(median, axis=0)) / (high - low)[:-1], axis=1)
 
 
-def _change(untrained: dict, spec: Motivation, trained: dict) -> dict:
+def _change(followed: dict, spec: Motivation, trained: dict) -> dict:
     """By activation and network the change of each layer's input, (seeds, layers): of all weights, of the first."""
     return {
         activation: {
             name: {
-                key: [records.numbers(run[key][0]) for run in _all(untrained[name, activation], spec, trained)]
-                for key in ("change", "change_of_first", "gradient")
+                key: [records.numbers(run[key][0]) for run in _all(followed[name, activation], spec, trained)]
+                for key in ("change", "change_of_first", "spread", "gradient")
             }
             for name in NETWORKS
         }
@@ -134,15 +145,17 @@ def _change(untrained: dict, spec: Motivation, trained: dict) -> dict:
 
 
 def _curves(setting: Stack, spec: Motivation, trained: dict) -> dict:
-    """For each seed at each evaluation: the loss on validation images, and the size of the weights over the first."""
+    """For each seed at each evaluation: the size of the weights over the first, and the loss on validation images by
+    their own statistics (`loss`) and by moving averages (`inference_loss`); and at the end both accuracies."""
     seeds = _all(setting, spec, trained)
     return {
         "learning_rate": setting.learning_rate,
-        "gain": setting.gain,
         "looks": seeds[0]["steps"].tolist(),
-        "loss": [records.numbers(run["validation_loss"]) for run in seeds],
         "growth": [records.numbers(run["size"] / run["size"][0]) for run in seeds],
-        "test": records.numbers([run["test"][-1] for run in seeds]),
+        "loss": [records.numbers(run["own_loss"]) for run in seeds],
+        "inference_loss": [records.numbers(run["validation_loss"]) for run in seeds],
+        "accuracy": records.numbers([run["own_accuracy"][-1] for run in seeds]),
+        "inference_accuracy": records.numbers([run["validation"][-1] for run in seeds]),
     }
 
 
@@ -151,7 +164,7 @@ def _curves(setting: Stack, spec: Motivation, trained: dict) -> dict:
 
 def _computed(spec: Motivation) -> dict[str, dict]:
     seeds, size = list(spec.seeds), spec.size
-    data = runs.data_of(spec.untrained("plain", "relu"))
+    data = runs.data_of(spec.small(spec.size.depths[0]))
     asked = [seeds, size.examples, list(LOOKS), spec.dataset]
     found = {
         "regression": measurements.once(

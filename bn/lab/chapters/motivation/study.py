@@ -58,9 +58,10 @@ class Normalized(nn.Module):
 NORMS = {
     "plain": None,
     "bn": BatchNorm1d,
-    "inside": partial(Normalized, inside=True),
-    "centred": partial(Normalized, inside=False, scale=False),  # the mean alone, outside the gradient
-    "outside": partial(Normalized, inside=False),
+    "both_inside": partial(Normalized, inside=True),
+    "both_outside": partial(Normalized, inside=False),
+    "mean_inside": partial(Normalized, inside=True, scale=False),
+    "mean_outside": partial(Normalized, inside=False, scale=False),
 }
 
 
@@ -79,26 +80,36 @@ def measure(trainer: small.Trainer) -> dict[str, np.ndarray]:
     """Of the network in training mode on fixed validation images, in float64.
 
     By hidden layer, (depth,): `saturated`, the share of inputs x of the nonlinearity with |x| > SATURATED;
-    `gradient`, the norm of the gradient with respect to x; `change`, how far x moves where all weights do by MOVED of
-    their size, and `change_of_first` where only the first layer's do, both over the spread of x over the images.
-    `percentiles` (3, WIDTH): of each output of the lower half of the layers. `size`: of the weights of the hidden
-    layers, root mean square.
+    `gradient`, the norm of the gradient with respect to x; `spread` of x over the images, root mean square; `change`,
+    how far x moves where all weights do by MOVED of their size, and `change_of_first` where only the first layer's do,
+    both over that spread. `percentiles` (3, WIDTH): of each output of the lower half of the layers. `size`: of the
+    weights of the hidden layers, root mean square. `own_loss` and `own_accuracy`: where the images are normalized by
+    their own statistics.
     """
     net = copy.deepcopy(trainer.net).double().train()
     u, y = trainer.validation.x[:_PROBE].double(), trainer.validation.y[:_PROBE]
     inputs, logits = _inputs(net, u)
-    gradients = torch.autograd.grad(cross_entropy(logits, y), inputs)
+    loss = cross_entropy(logits, y)
+    gradients = torch.autograd.grad(loss, inputs)
     half = trainer.setting.depth // 2
     outputs = getattr(net, f"act{half}")(inputs[half - 1]).detach()
     hidden = _hidden(net)
     return {
         "saturated": _numbers([(x.abs() > SATURATED).double().mean() for x in inputs]),
         "gradient": _numbers([gradient.norm() for gradient in gradients]),
+        "spread": _numbers([_spread(x) / x.numel() ** 0.5 for x in inputs]),
         "change": _changes(net, u, inputs, hidden),
         "change_of_first": _changes(net, u, inputs, hidden[:1]),
         "percentiles": np.percentile(outputs.cpu().numpy(), PERCENTILES, axis=0).astype(np.float32),
         "size": _numbers([torch.cat([layer.weight.flatten() for layer in hidden]).square().mean().sqrt()])[0],
+        "own_loss": loss.item(),
+        "own_accuracy": (logits.argmax(1) == y).double().mean().item(),
     }
+
+
+def _spread(x: Tensor) -> Tensor:
+    """The norm of x (m, features) less its mean over the images."""
+    return (x - x.mean(0)).norm()
 
 
 def _numbers(values: list[Tensor]) -> np.ndarray:
@@ -129,4 +140,4 @@ def _changes(net: nn.Sequential, u: Tensor, before: list[Tensor], layers: list[n
     after, _ = _inputs(net, u)
     for layer, weight in zip(layers, kept, strict=True):
         layer.weight.copy_(weight)
-    return _numbers([(b - a).norm() / (a - a.mean(0)).norm() for a, b in zip(before, after, strict=True)])
+    return _numbers([(b - a).norm() / _spread(a) for a, b in zip(before, after, strict=True)])

@@ -24,13 +24,14 @@ def seeds(*values: float) -> list[list[float]]:
 def cell(start: float, end: float, ratio: float, test: float) -> dict:
     """A depth: saturated share at both ends, ratio of the gradients, and final accuracy."""
     of = {"saturated": seeds(start, end), "gradient_ratio": seeds(ratio, ratio), "test": [test, test, test + 0.001]}
-    return {"learning_rate": 1.0, "gain": 4.0} | of
+    return {"learning_rate": 1.0} | of
 
 
-def network(growth: float, loss: float, test: float) -> dict:
-    """One of section 2 at its end."""
-    curves = {"growth": seeds(1, growth), "loss": seeds(2.5, loss), "test": [test] * 3}
-    return {"learning_rate": 4.0, "gain": 1.0, "looks": [0, 100]} | curves
+def network(rate: float, growth: float, loss: float, accuracy: float) -> dict:
+    """One of section 2 at its end; by moving averages its loss is twice as large and its accuracy half."""
+    curves = {"growth": seeds(1, growth), "loss": seeds(2.5, loss), "inference_loss": seeds(2.5, 2 * loss)}
+    accuracies = {"accuracy": [accuracy] * 3, "inference_accuracy": [accuracy / 2] * 3}
+    return {"learning_rate": rate, "looks": [0, 100]} | curves | accuracies
 
 
 def of_kind(steps: int) -> dict:
@@ -41,8 +42,10 @@ def of_kind(steps: int) -> dict:
 
 
 def changed(last: float) -> dict:
-    """A change from a thousandth to `last` of the spread; the gradient falls from the last layer to the first."""
-    return {"change": seeds(0.001, last), "change_of_first": seeds(0.001, 0.001), "gradient": seeds(0.5, 1)}
+    """A change of the first layer from a thousandth to `last` of the spread, which halves, and one of all layers to
+    three times as much; the gradient falls from the last layer to the first."""
+    changes = {"change_of_first": seeds(0.001, last), "change": seeds(0.001, 3 * last)}
+    return changes | {"spread": seeds(2, 1), "gradient": seeds(0.5, 1)}
 
 
 def moving(distance: float) -> dict:
@@ -57,9 +60,12 @@ def record() -> dict:
     """With plain networks that get worse with depth, and BN that does not."""
     found = {
         "depth": {
-            "depths": [2, 16],
-            "plain": [cell(0.1, 0.2, 1.0, 0.9), cell(0.1, 0.5, 0.01, 0.2)],
-            "bn": [cell(0.0, 0.01, 1.0, 0.9), cell(0.0, 0.01, 2.0, 0.8)],
+            "depths": [2, 4, 16],
+            "gain": 4.0,
+            "rates": [0.5, 1.0],
+            "plain": [cell(0.1, 0.2, 1.0, 0.9), cell(0.1, 0.25, 0.5, 0.5), cell(0.1, 0.5, 0.01, 0.2)],
+            "bn": [cell(0.0, 0.01, 1.0, 0.9), cell(0.0, 0.01, 1.0, 0.9), cell(0.0, 0.01, 2.0, 0.8)],
+            "small": [seeds(1, 1), seeds(0.1, 0.1), seeds(1e-4, 1e-4)],
         },
         "moving": {"plain": moving(0.4), "bn": moving(0.1)},
         "change": {
@@ -67,11 +73,17 @@ def record() -> dict:
             for name, plain, bn in (("sigmoid", 1.0, 0.006), ("relu", 0.01, 0.05))
         },
         "outside": {
-            "steps": 1_000,
+            "gain": 4.0,
+            "rates": [0.5, 1.0],
             "networks": {
-                "inside": network(1.1, 0.3, 0.9),
-                "centred": network(2, 3, 0.3),
-                "outside": network(9, 6, 0.1),
+                "both_inside": network(1.0, 1.1, 0.3, 0.9),
+                "both_outside": network(1.0, 9, 6, 0.1),
+                "mean_inside": network(1.0, 1.2, 0.4, 0.85),
+                "mean_outside": network(1.0, 2, 3.2, 0.3),
+            },
+            "slower": {
+                "both_outside": network(0.3, 1, 0.7, 0.8),
+                "mean_outside": network(0.3, 1, 0.6, 0.8),
             },
         },
         "regression": {"raw": of_kind(1000), "standardized": of_kind(20), "whitened": of_kind(1)},

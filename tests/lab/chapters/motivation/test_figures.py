@@ -8,7 +8,7 @@ from bn.lab.show import html
 
 DRAWN = (figures.saturation, figures.moving, figures.change)
 DRAWN += (normalizing.bias, normalizing.outside, normalizing.inputs, normalizing.cost)
-PANELS = {"saturation": 3, "moving": 3, "change": 2, "bias": 3, "outside": 2, "inputs": 2, "cost": 2}
+PANELS = {"saturation": 3, "moving": 3, "change": 2, "bias": 3, "outside": 3, "inputs": 2, "cost": 2}
 languages = pytest.mark.parametrize("language", ["en", "ar"])
 
 
@@ -35,8 +35,8 @@ def test_it_is_drawn_from_a_run_too(draw, smoke_records):
         (figures.saturation, ["+40.0", "16", "+10.0", "2", "0.01"]),
         (figures.change, ["1,000", "10", "6", "50"]),
         (normalizing.bias, ["200", "20", "0", "6.23"]),
-        (normalizing.outside, ["0.299", "2.99", "5.98"]),
-        (normalizing.inputs, ["1,000", "20", "1"]),
+        (normalizing.outside, ["0.299", "5.98", "0.399", "3.19"]),
+        (normalizing.inputs, ["1,000", "[998,\u00a01,002]", "20", "[18,\u00a023]", "1"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -46,24 +46,48 @@ def test_a_title_has_the_numbers_of_the_record(draw, numbers, language, made_up)
 
 @languages
 def test_the_result_names_both_sides(language, made_up):
-    found, sides = seen.numbers(figures.result(made_up, language)), ["2", "1,000", "20", "1", "256", "79.7"]
-    assert seen.has([found[0], *found[5:8], *found[-2:]] if language == "en" else found, sides, language)
+    found = seen.numbers(figures.result(made_up, language))
+    sides = ["2", "1,000.00", "[1,000.00,\u00a01,000.00]", "6", "10.00", "[10.00,\u00a010.00]", "50"]
+    sides += ["1,000", "[998,\u00a01,002]", "20", "1", "256", "79.7"]
+    assert seen.has(found, sides, language)
 
 
 def test_plain_and_bn_have_their_colours_and_the_ends_of_the_training_their_lines(made_up):
     axes = figures.saturation(made_up, "en").panels[0][0].axes[0]
     dotted, whole = ([line for line in axes.lines if (line.get_linestyle() == ":") == end] for end in (True, False))
     assert [line.get_color() for line in whole] == list(figures.COLOURS.values())
-    assert whole[0].get_ydata() == pytest.approx([20, 50]) and dotted[0].get_ydata() == pytest.approx([10, 10])
+    assert whole[0].get_ydata() == pytest.approx([20, 25, 50]) and dotted[0].get_ydata() == pytest.approx([10] * 3)
+    gradient = figures.saturation(made_up, "en").panels[1][0].axes[0]
+    (small,) = (line for line in gradient.lines if line.get_color() == figures.QUIET)
+    assert small.get_ydata()[1:] / small.get_ydata()[0] == pytest.approx([0.1, 1e-4])
+
+
+def test_a_change_of_the_first_layer_has_a_line_with_a_band_and_one_of_all_layers_a_dotted_one(made_up):
+    axes = figures.change(made_up, "en").panels[0][0].axes[0]
+    lines = [line for line in axes.lines if line.get_color() == figures.COLOURS["bn"]]
+    dotted, whole = sorted(lines, key=lambda line: line.get_linestyle() != ":")
+    assert dotted.get_ydata()[-1] == pytest.approx(3 * whole.get_ydata()[-1]) and len(axes.collections) == 2
+
+
+@languages
+def test_notes_say_first_weights_and_all_rates(language, made_up):
+    for draw, said in (
+        (figures.saturation, ["4", "4", "0.5", "1"]),
+        (figures.moving, ["4"]),
+        (figures.change, ["4"]),
+        (normalizing.outside, ["4", "0.5", "1", "1", "0.3", "0.698", "0.598"]),
+    ):
+        found = seen.numbers(draw(made_up, language).note)
+        assert all(found.count(number) >= said.count(number) for number in said), draw.__name__
 
 
 def test_where_a_network_diverged_the_rest_is_drawn(made_up):
-    made_up["outside"]["networks"]["outside"]["loss"] = [[2.5, None]] * 3
+    made_up["outside"]["networks"]["both_outside"]["loss"] = [[2.5, None]] * 3
     made_up["depth"]["plain"][1]["gradient_ratio"] = [[None, None]] * 3
     for draw in (figures.saturation, normalizing.outside):
         assert "<svg" in html.figure(draw(made_up, "en"), made_up, "en").data
 
 
 def test_the_loss_of_knowing_nothing_is_drawn(made_up):
-    axes = normalizing.outside(made_up, "en").panels[1][0].axes[0]
-    assert any(list(line.get_ydata()) == [pytest.approx(2.302585)] * 2 for line in axes.lines)
+    for panel, _ in normalizing.outside(made_up, "en").panels[1:]:
+        assert any(list(line.get_ydata()) == [pytest.approx(2.302585)] * 2 for line in panel.axes[0].lines)

@@ -43,17 +43,26 @@ def test_it_is_normalized_as_torch_does_it_and_the_gradient_sees_it_only_inside(
 
 
 def test_the_mean_alone_may_be_outside():
-    layer = NORMS["centred"](5).double()
+    layer = NORMS["mean_outside"](5).double()
     u = inputs().requires_grad_()
     out = layer(u)
     torch.testing.assert_close(out, u - u.mean(0))
     out.sum().backward()
     assert (layer.b.grad == 12).all()  # the gradient of a sum that is always zero
-    assert (NORMS["inside"](5)(inputs().float()).sum(0).abs() < 1e-4).all()
+    assert (NORMS["both_inside"](5)(inputs().float()).sum(0).abs() < 1e-4).all()
+
+
+def test_the_mean_alone_inside_has_the_same_output_and_the_true_gradient():
+    inside, outside = (NORMS[name](5).double() for name in ("mean_inside", "mean_outside"))
+    u, dy = inputs().requires_grad_(), torch.linspace(-1, 2, 60).double().reshape(12, 5)
+    torch.testing.assert_close(inside(u), outside(u))
+    inside(u).backward(dy)
+    torch.testing.assert_close(u.grad, dy - dy.mean(0))
+    assert inside.b.grad.abs().max() < 1e-12
 
 
 def test_at_inference_it_goes_by_its_averages():
-    layer = NORMS["outside"](5).double()
+    layer = NORMS["both_outside"](5).double()
     for _ in range(300):
         layer(inputs() + 7)
     x = inputs() + 7
@@ -86,6 +95,18 @@ def test_saturation_and_gradients_are_those_of_the_layers(trainer):
     np.testing.assert_allclose(found["percentiles"][1], np.median(outputs, axis=0), rtol=1e-6)
     weights = torch.cat([net.get_submodule(f"linear{k}").weight.flatten() for k in range(1, 5)])
     assert found["size"] == pytest.approx(weights.detach().numpy().std(), rel=1e-3)
+    spreads = [x.detach().numpy().std(0) for x in xs]
+    np.testing.assert_allclose(found["spread"], [np.sqrt((spread**2).mean()) for spread in spreads])
+
+
+def test_loss_and_accuracy_by_their_own_statistics_are_those_of_training_mode(tiny):
+    trainer = Trainer(stack("both_outside", gain=4.0, dataset="tiny"), 0, tiny)
+    trainer.run()
+    found, net = study.measure(trainer), trainer.net.double().train()
+    logits, y = net(trainer.validation.x.double()), trainer.validation.y
+    assert found["own_loss"] == pytest.approx(cross_entropy(logits, y).item())
+    assert found["own_accuracy"] == pytest.approx((logits.argmax(1) == y).double().mean().item())
+    assert abs(found["own_loss"] - trainer.log["validation_loss"][-1]) > 0.01  # which is by moving averages
 
 
 def test_a_change_of_one_layer_is_followed_upwards_and_then_taken_back(trainer):
