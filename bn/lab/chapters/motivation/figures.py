@@ -129,7 +129,7 @@ def _saturation_note(depth: dict, language: str) -> str:
     _ = words(language)
     sentence = _(
         "Lines and bands: the end of the training, mean over seeds with its 95% interval; dotted: the first weights, "
-        "which are those of Glorot and Bengio (2010) times {gain}; quiet and dotted: those times 1, without BN. "
+        "which are those of Glorot and Bengio (2010) times {gain}; grey and dotted: those times 1, without BN. "
         "Saturated is an input of a sigmoid with an absolute value above {limit}. Rates tried: {tried}. Each network "
         "has the one that was best for it on other seeds, from shallow to deep: {plain} without BN and {bn} with it."
     )
