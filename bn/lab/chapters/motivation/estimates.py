@@ -104,7 +104,7 @@ def regression(record: dict, kind: str) -> dict[str, Estimate]:
 
 
 def outside(record: dict) -> dict[str, Estimate]:
-    """Mean and deviation outside the gradient step: the toy, and the networks at the rate that is best inside.
+    """Mean and deviation outside the gradient step: the toy, and the networks at the higher rate.
 
     `_both` and `_mean`: outside over inside of mean and deviation, and of the mean alone; `worse`: the one over the
     other, of losses; `slower_`: at the lower rate.

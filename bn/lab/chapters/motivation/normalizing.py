@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from bn.lab.chapters.motivation import estimates
-from bn.lab.chapters.motivation.figures import THREE, listed
+from bn.lab.chapters.motivation.figures import THREE
 from bn.lab.chapters.motivation.record import LOOKS
 from bn.lab.chapters.motivation.regression import BLOCK, TARGET
 from bn.lab.judge import statistics
@@ -92,19 +92,17 @@ def _outside_note(record: dict, language: str) -> str:
     _, parts, found = words(language), record["outside"], estimates.outside(record)
     sentence = _(
         "Three hidden layers of sigmoids, x normalized without γ and β, first weights of Glorot and Bengio (2010) "
-        "times {gain}. Inside and outside differ in the gradient alone. Rates tried: {tried}. All four networks have "
-        "the one that was best with mean and deviation inside, on other seeds: {rate}. At rate {lower} the first loss "
-        "ends at {both} nats with mean and deviation outside and at {mean} with the mean outside. The losses are of "
-        "validation images, normalized by their own statistics as in training, or by moving averages. Geometric mean "
-        "over seeds with its 95% interval. The quiet line is the loss of who knows nothing, ln 10."
+        "times {gain}, rate {rate}. Inside and outside differ in the gradient alone. The losses are of validation "
+        "images, normalized by their own statistics as in training, or by moving averages. At rate {lower} the former "
+        "ends at {both_inside} nats with mean and deviation inside and at {both_outside} with both outside, and of the "
+        "mean alone at {mean_inside} and {mean_outside}. Geometric mean over seeds with its 95% interval. The quiet "
+        "line is the loss of who knows nothing, ln 10."
     )
     return sentence.format(
         gain=number(parts["gain"]),
-        tried=listed(parts["rates"], language),
         rate=number(parts["networks"]["both_inside"]["learning_rate"]),
         lower=number(parts["slower"]["both_outside"]["learning_rate"]),
-        both=number(found["slower_loss_both_outside"].value),
-        mean=number(found["slower_loss_mean_outside"].value),
+        **{name: number(found[f"slower_loss_{name}"].value) for name in NETWORKS},
     )
 
 

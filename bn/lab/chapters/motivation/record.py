@@ -5,14 +5,13 @@ from itertools import product
 import numpy as np
 
 from bn.lab.chapters.motivation import costs, identities, regression, toys
-from bn.lab.chapters.motivation.spec import CHOOSING, EVALUATIONS, GAIN, OUTSIDE_DEPTH, Motivation
+from bn.lab.chapters.motivation.spec import CHOOSING, EVALUATIONS, GAIN, OUTSIDE_DEPTH, OUTSIDE_RATES, Motivation
 from bn.lab.chapters.motivation.study import PERCENTILES, Stack
 from bn.lab.store import measurements, records
 from bn.lab.train import runs
 
 NETWORKS = ("plain", "bn")
-SECTION_2 = ("both_inside", "both_outside", "mean_inside", "mean_outside")  # the first has the rate chosen
-SLOWER = 0.3  # of that rate: there both that are outside are trained once more
+SECTION_2 = ("both_inside", "both_outside", "mean_inside", "mean_outside")
 ACTIVATIONS = ("sigmoid", "relu")
 FOLLOWED = 4  # hidden layers of the network whose lower half is watched
 SHOWN = 8  # units of it
@@ -25,20 +24,20 @@ def record(spec: Motivation) -> dict:
     """The parts of the chapter, each with all its networks.
 
     `depth`: by depth; `moving`: the lower half of one; `change`: of untrained ones; `outside`: by the way that they are
-    normalized, at the rate that is best inside; `regression`, `toy`, `cost`, `batch`, `derivative`; `measured`: the
+    normalized, and `slower` at the lower rate; `regression`, `toy`, `cost`, `batch`, `derivative`; `measured`: the
     identities.
     """
-    cells = [*product(NETWORKS, spec.size.depths), (SECTION_2[0], OUTSIDE_DEPTH)]
+    cells = list(product(NETWORKS, spec.size.depths))
     tried = {cell: [spec.stack(*cell, rate) for rate in spec.size.rates] for cell in cells}
     trained = runs.run(product([s for settings in tried.values() for s in settings], CHOOSING), "Rates")
     rates = {cell: _best(settings, trained).learning_rate for cell, settings in tried.items()}
-    inside = rates.pop(cells[-1])
     stacks = {
         (name, depth): spec.stack(name, depth, rate, EVALUATIONS if depth == FOLLOWED else 1)
         for (name, depth), rate in rates.items()
     }
-    outside = {name: spec.stack(name, OUTSIDE_DEPTH, inside, EVALUATIONS) for name in SECTION_2}
-    slower = {name: spec.stack(name, OUTSIDE_DEPTH, SLOWER * inside) for name in SECTION_2 if "outside" in name}
+    low, high = OUTSIDE_RATES
+    outside = {name: spec.stack(name, OUTSIDE_DEPTH, high, EVALUATIONS) for name in SECTION_2}
+    slower = {name: spec.stack(name, OUTSIDE_DEPTH, low) for name in SECTION_2}
     followed = {pair: spec.followed(*pair) for pair in product(NETWORKS, ACTIVATIONS)}
     small = [spec.small(depth) for depth in spec.size.depths]
     reported = [*stacks.values(), *outside.values(), *slower.values(), *followed.values(), *small]
@@ -56,7 +55,6 @@ def record(spec: Motivation) -> dict:
         "change": _change(followed, spec, trained),
         "outside": {
             "gain": GAIN,
-            "rates": list(spec.size.rates),
             "networks": {name: _curves(setting, spec, trained) for name, setting in outside.items()},
             "slower": {name: _curves(setting, spec, trained) for name, setting in slower.items()},
         },

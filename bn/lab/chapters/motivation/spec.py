@@ -12,6 +12,7 @@ CHOOSING = 2900, 2901  # the seeds by which rates are chosen, and of which nothi
 GAIN = 4.0  # of the first weights of all sigmoid networks: it makes up for the slope, which is at most 1/4
 EVALUATIONS = 10  # of a network whose course is shown; of all others the two ends are enough
 OUTSIDE_DEPTH = 3  # of the networks that are normalized outside the gradient: as deep as that of section 4.1
+OUTSIDE_RATES = 0.3, 1.0  # of these: at both the networks inside learn, as seeds showed that are not reported
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,6 @@ def record() -> dict:
         },
         "outside": {
             "gain": 4.0,
-            "rates": [0.5, 1.0],
             "networks": {
                 "both_inside": network(1.0, 1.1, 0.3, 0.9),
                 "both_outside": network(1.0, 9, 6, 0.1),
@@ -82,7 +81,9 @@ def record() -> dict:
                 "mean_outside": network(1.0, 2, 3.2, 0.3),
             },
             "slower": {
+                "both_inside": network(0.3, 1, 0.5, 0.8),
                 "both_outside": network(0.3, 1, 0.7, 0.8),
+                "mean_inside": network(0.3, 1, 0.45, 0.8),
                 "mean_outside": network(0.3, 1, 0.6, 0.8),
             },
         },
