@@ -70,7 +70,7 @@ def outside(record: dict, language: str) -> Drawing:
             for name, (label, style) in NETWORKS.items():
                 _band(axes, networks[name]["looks"], np.array(networks[name][key], float), _(label), style)
             steps_axis(axes, networks["both_inside"]["looks"], _("training step"))
-        panels[0].set(ylim=(0, 2 * panels[0].get_ylim()[1]), ylabel=_("times the first"))  # room for the legend
+        panels[0].set(ylim=(0, 2.7 * panels[0].get_ylim()[1]), ylabel=_("times the first"))  # room for the legend
         legend(panels[0], language, "upper left")
         for axes in panels[1:]:
             axes.set(yscale="log", ylabel=_("nats"))
