@@ -301,6 +301,8 @@ def _trained_for(p: dict, language: str) -> str:
     """Runs that take turns on a core all count the time that they wait, so this is no time of a processor."""
     n = p["training_seconds"]
     sentence = words(language).ngettext(
-        "training time of all runs by the clock: {n} second", "training time of all runs by the clock: {n} seconds", n
+        "training time of all runs by the wall clock: {n} second",
+        "training time of all runs by the wall clock: {n} seconds",
+        n,
     )
     return sentence.format(n=number(n))
