@@ -27,18 +27,18 @@ def _noise(record: dict, language: str) -> str:
     _, gain = words(language), estimates.noise_helps(record)["test_gain"]
     if gain.low > 0:
         sentence = _(
-            "With all else the same, statistics of {few} examples in the place of {whole} raise the test accuracy: "
-            "{gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, raises the test accuracy: {gain} percentage points."
         )
     elif gain.high < 0:
         sentence = _(
-            "With all else the same, statistics of {few} examples in the place of {whole} lower the test accuracy: "
-            "{gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, lowers the test accuracy: {gain} percentage points."
         )
     else:
         sentence = _(
-            "With all else the same, statistics of {few} examples in the place of {whole} have no clear effect on the "
-            "test accuracy: {gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, has no clear effect on the test accuracy: {gain} percentage points."
         )
     planned = sentence.format(few=number(FEW), whole=number(WHOLE), gain=points(gain))
     return f"{planned} {_unplanned(record, language)}"
@@ -49,7 +49,7 @@ def _unplanned(record: dict, language: str) -> str:
     _, sizes = words(language), [int(size) for size in record["groups"] if int(size) not in (FEW, WHOLE)]
     one = _("{gain} points with statistics of {size}")
     changes = [one.format(size=number(size), gain=points(estimates.gain_over_whole(record, size))) for size in sizes]
-    sentence = _("In comparisons with {whole} that had not been planned it changes by {list}.")
+    sentence = _("In comparisons with {whole} that had not been planned the accuracy changes by {list}.")
     return sentence.format(whole=number(WHOLE), list=_.listed(changes))
 
 

@@ -93,16 +93,16 @@ def test_the_note_says_whether_the_power_of_the_law_is_in_the_interval(made):
 
 
 @pytest.mark.parametrize(
-    ("points", "words"), [(0, "240 raise the"), (-1, "240 have no clear effect on the"), (-3, "240 lower the")]
+    ("points", "words"), [(0, "raises the"), (-1, "has no clear effect on the"), (-3, "lowers the")]
 )
 def test_the_finding_says_what_the_interval_says(made, points, words):
     network = made["groups"]["16"]
     network["test"] = [[a + points / 100 for a in seed] for seed in network["test"]]
     _, noise = map(seen.bare, findings.findings(made, "en"))
-    assert f"statistics of 16 examples in the place of {words} test accuracy" in noise
+    assert f"statistics of 16 examples in the place of 240 with all else the same, {words} test accuracy" in noise
     assert noise.endswith(
-        "In comparisons with 240 that had not been planned it changes by −4.00 [−4.00, −4.00] points with statistics "
-        "of 4, +0.50 [0.50, 0.50] points with statistics of 60."
+        "In comparisons with 240 that had not been planned the accuracy changes by −4.00 [−4.00, −4.00] points with "
+        "statistics of 4, +0.50 [0.50, 0.50] points with statistics of 60."
     )
 
 
