@@ -264,7 +264,8 @@ def _known(record: dict, language: str) -> list[str]:
     """Where both networks of the rule know all training images, that its line about the gap says nothing new."""
     if not all(estimates.knows_all(record["groups"][str(size)]) for size in (FEW, WHOLE)):
         return []
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "With statistics of {few} and of {whole} every seed ends with all training images right, so that their gaps "
         "differ by what the test accuracies do, with the sign turned: the rule's line about the gap adds nothing to "
         "the one about the accuracy."
@@ -320,7 +321,8 @@ def penalty(record: dict, language: str) -> Drawing:
 
 def _left_out(size: int, added: np.ndarray, language: str) -> str:
     """A size at which the noise lowers the loss of some seed, for which a logarithmic axis has no place."""
-    sentence = words(language)(
+    _ = words(language)
+    sentence = _(
         "Left out, since a logarithmic axis has no place for a loss that the noise lowers: {size} examples, where it is"
         " lower in {lower} of {all} seeds, by {least} to {most} nats."
     )
