@@ -34,6 +34,7 @@ NAMES = {
     "bn": N_("with BN"),
     "bn_dropout": N_("with BN, Dropout"),
 }
+LAW = -1  # the power of the size by which the added loss falls where the noise is small (Luo et al., 2018)
 _DASHED, _DOTTED = LINES["plain"], (0, (1, 1.5))
 _STYLES = {
     "plain": {"color": COLOURS["plain"], "linestyle": "-"},
@@ -229,7 +230,47 @@ def _groups_note(record: dict, language: str) -> str:
         rate=number(network["rate"]),
         count=number(len(record["tried"]["rates"])),
     )
-    return f"{said} {_highest(record, language)}"
+    return " ".join([said, _whose_rate(record, language), *_known(record, language), _highest(record, language)])
+
+
+def _whose_rate(record: dict, language: str) -> str:
+    """Whether the one rate is also the best of the two sizes alone that it was chosen for; their gain at these."""
+    _, one = words(language), record["groups"][str(WHOLE)]["rate"]
+    own = {size: record["own_groups"][str(size)]["rate"] for size in (FEW, WHOLE)}
+    whose = [size for size, rate in own.items() if rate == one]
+    if len(whose) == 2:
+        return _("Alone, each of the two has its best rate there, too.")
+    if whose:
+        sentence = _(
+            "Alone, statistics of {few} have their best rate at {few_rate} and those of {whole} at {whole_rate}, so "
+            "that the one rate may favour those of {size}; with each at its own best rate the change is {gain} points."
+        )
+    else:
+        sentence = _(
+            "Alone, statistics of {few} have their best rate at {few_rate} and those of {whole} at {whole_rate}; with "
+            "each at its own best rate the change is {gain} points."
+        )
+    return sentence.format(
+        size=number(whose[0] if whose else FEW),
+        few=number(FEW),
+        few_rate=number(own[FEW]),
+        whole=number(WHOLE),
+        whole_rate=number(own[WHOLE]),
+        gain=_points(estimates.noise_helps(record)["own_gain"]),
+    )
+
+
+def _known(record: dict, language: str) -> list[str]:
+    """Where both networks of the rule know all training images, that its line about the gap says nothing new."""
+    if not all(estimates.knows_all(record["groups"][str(size)]) for size in (FEW, WHOLE)):
+        return []
+    _ = words(language)
+    sentence = _(
+        "With statistics of {few} and of {whole} every seed ends with all training images right, so that their gaps "
+        "differ by what the test accuracies do, with the sign turned: the rule's line about the gap adds nothing to "
+        "the one about the accuracy."
+    )
+    return [sentence.format(few=number(FEW), whole=number(WHOLE))]
 
 
 def _highest(record: dict, language: str) -> str:
@@ -238,7 +279,7 @@ def _highest(record: dict, language: str) -> str:
     size = max(finals, key=lambda size: finals[size].mean())
     if size == WHOLE:
         return _("The whole mini-batch has the highest accuracy.")
-    lead = statistics.mean(finals[size] - finals[WHOLE])
+    lead = estimates.gain_over_whole(record, size)
     sentence = _(
         "The highest accuracy is that of {size}, {lead} points above the whole mini-batch; that this size would be "
         "compared was not fixed beforehand, so the interval is too narrow."
@@ -252,6 +293,7 @@ def penalty(record: dict, language: str) -> Drawing:
     title, found = _("Loss by the noise"), record["noise"]
     sizes, by_seed = np.array(found["sizes"]), np.array(found["penalty"], float)
     positive = (by_seed > 0).all(0)
+    left_out = zip(sizes[~positive], by_seed[:, ~positive].T, strict=True)
     sizes, by_seed = sizes[positive], by_seed[:, positive]
     at = estimates.PENALTY_SIZES
     with styled():
@@ -271,8 +313,39 @@ def penalty(record: dict, language: str) -> Drawing:
         "network with BN and without Dropout: geometric mean over seeds with its 95% interval. The power is that "
         "between {least} and {most} examples. Grey: inversely proportional to the size."
     ).format(least=number(at[0]), most=number(at[-1]))
+    left_out = [_left_out(size, added, language) for size, added in left_out]
+    note = " ".join([note, *_against_the_law(record, language), *left_out])
     drawn = ((axes.figure, f"{title}: " + _("added loss, nats")),)
     return Drawing(drawn, _penalty_title(record, language), note)
+
+
+def _left_out(size: int, added: np.ndarray, language: str) -> str:
+    """A size at which the noise lowers the loss of some seed, for which a logarithmic axis has no place."""
+    _ = words(language)
+    sentence = _(
+        "Left out, since a logarithmic axis has no place for a loss that the noise lowers: {size} examples, where it is"
+        " lower in {lower} of {all} seeds, by {least} to {most} nats."
+    )
+    lower = -added[~(added > 0)]
+    return sentence.format(
+        size=number(int(size)),
+        lower=number(len(lower)),
+        all=number(len(added)),
+        least=numbers.scientific(lower.min()),
+        most=numbers.scientific(lower.max()),
+    )
+
+
+def _against_the_law(record: dict, language: str) -> list[str]:
+    """Whether the power of the law for small noise lies in the interval of the one measured; nothing without one."""
+    _, exponent = words(language), estimates.penalty(record)["exponent"]
+    if not np.isfinite(exponent.low):
+        return []
+    if exponent.low <= LAW <= exponent.high:
+        said = _("The interval of the power contains {law}, the law of Luo et al. for small noise.")
+    else:
+        said = _("The interval of the power leaves out {law}, the law of Luo et al. for small noise.")
+    return [said.format(law=number(LAW))]
 
 
 def _power_of_ten(value: float, _position: int) -> str:
