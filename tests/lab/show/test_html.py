@@ -94,7 +94,7 @@ def test_steps_and_seeds_agree_with_their_count(n):
 
 
 def test_a_card_counts_the_seeds_that_its_claim_is_judged_by():
-    record, verdict = records.deciding("activations"), pages.judged(claims.ledger()["fig1a-accuracy"])
+    record, verdict = records.deciding("activations"), verdicts.of_the_book(claims.ledger()["fig1a-accuracy"])
     first, *others = verdict.conditions
     fewer = replace(first, estimate=replace(first.estimate, n=5))
     sizes = [
@@ -106,7 +106,7 @@ def test_a_card_counts_the_seeds_that_its_claim_is_judged_by():
 
 def test_an_estimate_can_only_be_said_in_a_known_form():
     record = records.deciding("activations")
-    verdict = pages.judged(claims.ledger()["fig1a-accuracy"])
+    verdict = verdicts.of_the_book(claims.ledger()["fig1a-accuracy"])
     claim = replace(verdict.claim, found="{steps_ratio:loudly}")
     with pytest.raises(ValueError, match=r"an estimate can be said as .*'signed'.*, not as 'loudly'"):
         speech.found(replace(verdict, claim=claim), record, "en")
@@ -114,7 +114,7 @@ def test_an_estimate_can_only_be_said_in_a_known_form():
 
 def test_of_shares_a_card_says_in_how_many_seeds_they_are_whole_with_the_exact_interval(monkeypatch):
     record = records.deciding("learning_rates")
-    verdict = pages.judged(claims.ledger()["high-lr-problems"])
+    verdict = verdicts.of_the_book(claims.ledger()["high-lr-problems"])
     shares = statistics.mean([1.0] * 7 + [2 / 3])
     claim = replace(verdict.claim, found="{broken:whole of n}{broken:whole interval}")
     monkeypatch.setattr(verdicts, "estimates", lambda claim, record: {"broken": shares})

@@ -34,7 +34,6 @@ NAMES = {
     "bn": N_("with BN"),
     "bn_dropout": N_("with BN, Dropout"),
 }
-LAW = -1  # the power of the size by which the added loss falls where the noise is small (Luo et al., 2018)
 _DASHED, _DOTTED = LINES["plain"], (0, (1, 1.5))
 _STYLES = {
     "plain": {"color": COLOURS["plain"], "linestyle": "-"},
@@ -78,7 +77,7 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
     axes.plot(
         sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1.2, zorder=5, label=numbers.left_to_right("√(1.5 / m)")
     )
-    _sizes_axis(axes, sizes, language)
+    sizes_axis(axes, sizes, language)
     axes.set(yscale="log", ylim=(0.01, None), ylabel=_("standard deviation"))
     axes.yaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1]))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -87,7 +86,7 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
     return axes.figure, f"{title}: " + _("standard deviation")
 
 
-def _sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
+def sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
     """Numbers of examples, each as far from the next as its ratio to it."""
     _ = words(language)
     axes.set(xscale="log", xlabel=_("examples in the statistics"))
@@ -161,7 +160,7 @@ def _curves(
 def _dropout_title(record: dict, language: str) -> str:
     _, found = words(language), estimates.dropout(record)
     sentence = _("Dropout changes the test accuracy by {plain} points without BN and by {bn} points with it.")
-    return sentence.format(**{key: _points(found[f"gain_{key}"]) for key in ("plain", "bn")})
+    return sentence.format(**{key: points(found[f"gain_{key}"]) for key in ("plain", "bn")})
 
 
 def _dropout_note(record: dict, language: str) -> str:
@@ -175,7 +174,8 @@ def _dropout_note(record: dict, language: str) -> str:
     return sentence.format(share=share, count=number(len(record["tried"]["rates"])), rates=_.listed(rates, ";"))
 
 
-def _points(estimate: statistics.Estimate) -> str:
+def points(estimate: statistics.Estimate) -> str:
+    """Percentage points with their sign and interval."""
     return numbers.signed(estimate.value) + numbers.interval(estimate, 2)
 
 
@@ -200,7 +200,7 @@ def _by_size(networks: Mapping, title: str, label: str, measure, language: str) 
     axes.plot(sizes, mean, color=COLOURS["bn"], linewidth=1.2)
     if len(by_seed) > 1:
         axes.errorbar(sizes, mean, [mean - low, high - mean], fmt="s", color=COLOURS["bn"], markersize=5, capsize=3)
-    _sizes_axis(axes, sizes, language)
+    sizes_axis(axes, sizes, language)
     axes.set(xlim=(sizes[0] / 1.5, sizes[-1] * 1.5), ylabel=label)
     ends = [f"{number(int(size))} {value:.2f}" for size, value in zip(sizes, mean, strict=True)]
     return axes.figure, f"{title}: {label}: " + words(language).listed(ends)
@@ -212,7 +212,7 @@ def _groups_title(record: dict, language: str) -> str:
         "Statistics of {few} examples in the place of {whole} change the test accuracy by {gain} points, with the same "
         "mini-batches and the same rate."
     )
-    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=_points(found["test_gain"]))
+    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=points(found["test_gain"]))
 
 
 def _groups_note(record: dict, language: str) -> str:
@@ -256,7 +256,7 @@ def _whose_rate(record: dict, language: str) -> str:
         few_rate=number(own[FEW]),
         whole=number(WHOLE),
         whole_rate=number(own[WHOLE]),
-        gain=_points(estimates.noise_helps(record)["own_gain"]),
+        gain=points(estimates.noise_helps(record)["own_gain"]),
     )
 
 
@@ -284,80 +284,7 @@ def _highest(record: dict, language: str) -> str:
         "The highest accuracy is that of {size}, {lead} points above the whole mini-batch; that this size would be "
         "compared was not fixed beforehand, so the interval is too narrow."
     )
-    return sentence.format(size=number(size), lead=_points(lead))
-
-
-def penalty(record: dict, language: str) -> Drawing:
-    """By how much the statistics of mini-batches raise the loss of a trained network, by their size."""
-    _ = words(language)
-    title, found = _("Loss by the noise"), record["noise"]
-    sizes, by_seed = np.array(found["sizes"]), np.array(found["penalty"], float)
-    positive = (by_seed > 0).all(0)
-    left_out = zip(sizes[~positive], by_seed[:, ~positive].T, strict=True)
-    sizes, by_seed = sizes[positive], by_seed[:, positive]
-    at = estimates.PENALTY_SIZES
-    with styled():
-        axes = panel(title, language)
-        mean, low, high = np.exp(statistics.mean_curve(np.log(by_seed)))
-        axes.plot(sizes, mean, color=COLOURS["bn"], marker="o", markersize=4)
-        axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.2, linewidth=0)
-        if at[1] in sizes:
-            line = mean[sizes == at[1]] * at[1] / sizes
-            axes.plot(sizes, line, color=QUIET, linewidth=1, label=numbers.left_to_right("1 / m"))
-            legend(axes, language, "upper right")
-        _sizes_axis(axes, sizes, language)
-        axes.set(yscale="log", ylabel=_("added loss, nats"))
-        axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    note = _(
-        "Mean loss on the training images by the statistics of random mini-batches, less that at inference, of the "
-        "network with BN and without Dropout: geometric mean over seeds with its 95% interval. The power is that "
-        "between {least} and {most} examples. Grey: inversely proportional to the size."
-    ).format(least=number(at[0]), most=number(at[-1]))
-    left_out = [_left_out(size, added, language) for size, added in left_out]
-    note = " ".join([note, *_against_the_law(record, language), *left_out])
-    drawn = ((axes.figure, f"{title}: " + _("added loss, nats")),)
-    return Drawing(drawn, _penalty_title(record, language), note)
-
-
-def _left_out(size: int, added: np.ndarray, language: str) -> str:
-    """A size at which the noise lowers the loss of some seed, for which a logarithmic axis has no place."""
-    _ = words(language)
-    sentence = _(
-        "Left out, since a logarithmic axis has no place for a loss that the noise lowers: {size} examples, where it is"
-        " lower in {lower} of {all} seeds, by {least} to {most} nats."
-    )
-    lower = -added[~(added > 0)]
-    return sentence.format(
-        size=number(int(size)),
-        lower=number(len(lower)),
-        all=number(len(added)),
-        least=numbers.scientific(lower.min()),
-        most=numbers.scientific(lower.max()),
-    )
-
-
-def _against_the_law(record: dict, language: str) -> list[str]:
-    """Whether the power of the law for small noise lies in the interval of the one measured; nothing without one."""
-    _, exponent = words(language), estimates.penalty(record)["exponent"]
-    if not np.isfinite(exponent.low):
-        return []
-    if exponent.low <= LAW <= exponent.high:
-        said = _("The interval of the power contains {law}, the law of Luo et al. for small noise.")
-    else:
-        said = _("The interval of the power leaves out {law}, the law of Luo et al. for small noise.")
-    return [said.format(law=number(LAW))]
-
-
-def _power_of_ten(value: float, _position: int) -> str:
-    return f"10{numbers.superscript(round(np.log10(value)))}"
-
-
-def _penalty_title(record: dict, language: str) -> str:
-    _, exponent = words(language), estimates.penalty(record)["exponent"]
-    if not np.isfinite(exponent.value):
-        return _("Large mini-batches add no loss that can be told from none.")
-    said = _("The loss that the noise adds falls as the size of the mini-batch to the power {exponent}.")
-    return said.format(exponent=_points(exponent))
+    return sentence.format(size=number(size), lead=points(lead))
 
 
 def shift(record: dict, language: str) -> Drawing:

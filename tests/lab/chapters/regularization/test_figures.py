@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import seen
 
-from bn.lab.chapters.regularization import figures, findings, tables
+from bn.lab.chapters.regularization import figures, findings, penalty, tables
 from bn.lab.show.style import svg
 
-DRAWN = (figures.noise, figures.groups, figures.dropout, figures.shift, figures.penalty)
+DRAWN = (figures.noise, figures.groups, figures.dropout, figures.shift, penalty.penalty)
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -65,31 +65,31 @@ def test_the_law_is_drawn_beside_the_noise(made):
 
 
 def test_a_size_that_adds_no_loss_in_some_seed_is_not_drawn(made):
-    axes = figures.penalty(made, "en").panels[0][0].axes[0]
+    axes = penalty.penalty(made, "en").panels[0][0].axes[0]
     assert list(axes.lines[0].get_xdata()) == [2, 4, 16, 64, 256]
     made["noise"]["penalty"][0][4] = -1e-9
-    drawing = figures.penalty(made, "en")
+    drawing = penalty.penalty(made, "en")
     assert list(drawing.panels[0][0].axes[0].lines[0].get_xdata()) == [2, 4, 16, 64]
     assert drawing.title == "Large mini-batches add no loss that can be told from none."
 
 
 def test_the_note_says_which_sizes_are_left_out_and_by_how_much_the_loss_is_lower_there(made):
     said = "1,024 examples, where it is lower in 3 of 3 seeds, by 1.0×10⁻⁶ to 1.0×10⁻⁶ nats."
-    assert seen.bare(figures.penalty(made, "en").note).endswith(said)
+    assert seen.bare(penalty.penalty(made, "en").note).endswith(said)
     made["noise"]["penalty"][0][1], made["noise"]["penalty"][0][5] = -0.25, -3e-6
-    note = seen.bare(figures.penalty(made, "en").note)
+    note = seen.bare(penalty.penalty(made, "en").note)
     assert "4 examples, where it is lower in 1 of 3 seeds, by 0.25 to 0.25 nats." in note
     assert note.endswith("in 3 of 3 seeds, by 1.0×10⁻⁶ to 3.0×10⁻⁶ nats.")
     for seed in made["noise"]["penalty"]:
         seed[1] = seed[5] = 0.1
-    assert "Left out" not in figures.penalty(made, "en").note
+    assert "Left out" not in penalty.penalty(made, "en").note
 
 
 def test_the_note_says_whether_the_power_of_the_law_is_in_the_interval(made):
-    assert "the power contains −1, the law of Luo" in seen.bare(figures.penalty(made, "en").note)
+    assert "the power contains −1, the law of Luo" in seen.bare(penalty.penalty(made, "en").note)
     for seed in made["noise"]["penalty"]:
         seed[4] /= 10
-    assert "the power leaves out −1, the law of Luo" in seen.bare(figures.penalty(made, "en").note)
+    assert "the power leaves out −1, the law of Luo" in seen.bare(penalty.penalty(made, "en").note)
 
 
 @pytest.mark.parametrize(
