@@ -57,7 +57,8 @@ def share(w):
 
 
 # By the time that their notebooks take where two of them share two cores.
-LONGEST = ["activations", "ablations", "kernels", "training_speed", "ensemble"]
+LONGEST = ["activations", "convolution", "regularization", "learning_rates", "motivation", "since_then"]
+LONGEST += ["ablations", "kernels", "training_speed", "ensemble"]
 
 
 def early(w):

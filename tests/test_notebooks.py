@@ -1,6 +1,5 @@
 """The notebooks: stored clean, run by papermill in both languages, found the same by nbval."""
 
-import functools
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import papermill
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from test_book import ROOT, SMOKE, one_at_a_time, snakemake
+from test_book import ROOT, build
 
 from bn.lab import registry
 from bn.lab.spec import ParameterError
@@ -31,14 +30,10 @@ def code_cells(path: Path) -> list:
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
 
 
-@functools.cache
 def executed(language: str) -> Path:
     """All notebooks by the Snakefile, shared with the tests of the book; the folder that holds them."""
-    folder = f"build/smoke/notebooks/{language}"
-    with one_at_a_time():
-        result = snakemake(*(f"{folder}/{path.name}" for path in NOTEBOOKS), *SMOKE)
-    assert result.returncode == 0, result.stdout[-6000:]
-    return ROOT / folder
+    build()
+    return ROOT / "build" / "smoke" / "notebooks" / language
 
 
 # ---- As stored -----------------------------------------------------------------------------------

@@ -81,6 +81,18 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
     return Verdict(claim, _verdict(claim, record, conditions), conditions, changed)
 
 
+def of_the_book(claim: Claim) -> Verdict:
+    """The verdict on a claim by the record that decides. Each is found once: many parts of the pages ask for it."""
+    record = records.deciding(claim.experiment)
+    asked = claim.id, record and record["sha256"]
+    if asked not in _FOUND:
+        _FOUND[asked] = judge(claim.id, record)
+    return _FOUND[asked]
+
+
+_FOUND: dict[tuple[str, str | None], Verdict] = {}
+
+
 def _changed_since(claim: Claim, digest: str | None) -> bool:
     """Whether the rule or its estimator is another, and not one that is known to estimate the same but for rounding."""
     return claim.changed_since(digest and records.later(digest))

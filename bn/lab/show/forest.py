@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from bn.lab import registry
 from bn.lab.judge import replaced, verdicts
 from bn.lab.judge.verdicts import OF_THE_PAPER, Condition, Verdict
 from bn.lab.show import html, numbers, speech
 from bn.lab.show.words import words
-from bn.lab.store import claims, records
+from bn.lab.store import claims
 from bn.lab.store.claims import Claim
 
 REACH = 4.0  # half intervals to either side of the limit that are drawn; what lies further out is an arrow
@@ -50,10 +49,7 @@ def forest(record: dict, language: str) -> HTML:
 
 def of_the_book(language: str) -> HTML:
     """What the deciding records say of all measured claims."""
-    decided = {name: records.deciding(name) for name in registry.names()}
-    return _figure(
-        [verdicts.judge(c.id, decided[c.experiment]) for c in claims.ledger().values() if c.of_the_paper], language
-    )
+    return _figure([verdicts.of_the_book(claim) for claim in claims.ledger().values() if claim.of_the_paper], language)
 
 
 def positions(condition: Condition) -> tuple[float, float, float] | None:

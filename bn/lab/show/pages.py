@@ -42,7 +42,7 @@ def sentences(language: str) -> list[str]:
 
 def tally(language: str) -> str:
     """How many claims of the paper have which verdict; none of those that no claim has."""
-    counts = Counter(judged(claim).verdict for claim in of_the_paper())
+    counts = Counter(verdicts.of_the_book(claim).verdict for claim in of_the_paper())
     shown = {name: counts[name] for name in verdicts.OF_THE_PAPER if counts[name]}
     return html.render("tally", language, counts=shown).data
 
@@ -58,7 +58,7 @@ def ledger(language: str) -> str:
     holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in chapters}
     found = [
         (verdict, found_in_book(verdict, language), small_print(verdict, holm[verdict.claim.experiment], language))
-        for verdict in map(judged, of_the_paper())
+        for verdict in map(verdicts.of_the_book, of_the_paper())
     ]
     return html.render("ledger", language, found=found, numbers=numbers).data
 
@@ -66,11 +66,6 @@ def ledger(language: str) -> str:
 def of_the_paper() -> list[Claim]:
     """The claims in the ledger: all but those of later papers and our own targets."""
     return [claim for claim in claims.ledger().values() if claim.of_the_paper]
-
-
-def judged(claim: Claim) -> Verdict:
-    """The verdict on a claim from the record that decides."""
-    return verdicts.judge(claim.id, records.deciding(claim.experiment))
 
 
 def found_in_book(verdict: Verdict, language: str) -> dict:

@@ -41,7 +41,7 @@ def named() -> set[str]:
 
 def sections(language: str) -> str:
     """The sections of the paper, each with its chapters and how many of its claims have which verdict."""
-    judged = [_judged(claim.id) for claim in claims.ledger().values() if claim.of_the_paper]
+    judged = [verdicts.of_the_book(claim) for claim in claims.ledger().values() if claim.of_the_paper]
     rows = []
     for row in content()["sections"]:
         here = [verdict for verdict in judged if verdict.claim.section == row["section"]]
@@ -58,7 +58,8 @@ def parts(language: str) -> str:
 def _parts() -> Iterator[tuple[dict, dict | None, str, str, dict[str, int]]]:
     """Each part with the link to its chapter, the file of the record that decides, its command and its verdicts."""
     for row in content()["parts"]:
-        name, judged = row["chapter"], [_judged(claim) for claim in row["claims"] if claim in claims.ledger()]
+        name, known = row["chapter"], claims.ledger()
+        judged = [verdicts.of_the_book(known[claim_id]) for claim_id in row["claims"] if claim_id in known]
         link = link_of(name, row.get("anchor", ""))
         record = records.deciding(name)
         decides = f"book/records/{name}/{record['scale']}.json" if record else ""
@@ -98,7 +99,3 @@ def counted(judged: list[Verdict]) -> dict[str, int]:
     """How many have which verdict, in the usual order; none of those that there are not."""
     counts = Counter(verdict.verdict for verdict in judged)
     return {name: counts[name] for name in verdicts.OF_THE_PAPER if counts[name]}
-
-
-def _judged(claim_id: str) -> Verdict:
-    return verdicts.judge(claim_id, records.deciding(claims.ledger()[claim_id].experiment))

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 
 from bn.lab import paths
+from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import pages, speech, style
 from bn.lab.show.style import Drawing
@@ -83,12 +84,12 @@ def _findings(language: str) -> str:
 
 def _table() -> str:
     """Every claim about training in full, or a line for its group; of the others a line for each kind."""
-    verdicts = [pages.judged(claim) for claim in pages.of_the_paper()]
+    judged = [verdicts.of_the_book(claim) for claim in pages.of_the_paper()]
     lines = ["| Claim | Section | We found | Verdict |", "|---|---|---|---|"]
-    lines += [_in_full(v) for v in verdicts if not _group(v)]
-    groups = dict.fromkeys(filter(None, map(_group, verdicts)))
+    lines += [_in_full(v) for v in judged if not _group(v)]
+    groups = dict.fromkeys(filter(None, map(_group, judged)))
     for name in (*(group for group in groups if group not in _OF_A_KIND), *_OF_A_KIND):
-        lines.append(_together(_OF_A_KIND.get(name, name), [v for v in verdicts if name == _group(v)]))
+        lines.append(_together(_OF_A_KIND.get(name, name), [v for v in judged if name == _group(v)]))
     return "\n".join(lines)
 
 

@@ -201,10 +201,17 @@ def earlier(claim: Claim, language: str) -> list[dict]:
 
 
 class _Spoken:
-    """An estimate in a sentence of a claims file: `{gain}`, `{gain:signed}`, `{gain:interval}`, `{ratio:percent}`…"""
+    """An estimate in a sentence of a claims file: `{gain}`, `{gain:signed}`, `{gain:interval}`, `{ratio:percent}`…
+
+    Of shares `whole of n` says in how many seeds they are 1, and `whole interval` the exact interval of that.
+    """
 
     def __init__(self, estimate: Estimate) -> None:
         self.estimate = estimate
+
+    @property
+    def _whole(self) -> list[bool]:
+        return [value == 1 for value in self.estimate.values]
 
     def __format__(self, form: str) -> str:
         e = self.estimate
@@ -213,6 +220,8 @@ class _Spoken:
             "signed": lambda: numbers.signed(e.value),
             "percent": lambda: numbers.percent(e.value) if math.isfinite(e.value) else number("∞"),
             "of n": lambda: numbers.ratio(round(e.value * e.n), e.n),
+            "whole of n": lambda: numbers.ratio(sum(self._whole), e.n),
+            "whole interval": lambda: numbers.interval(statistics.share(self._whole), 1, scale=100, unit="%"),
             "interval": lambda: numbers.interval(e, 2 if max(abs(e.low), abs(e.high)) < 100 else 0),
             "percent interval": lambda: numbers.interval(e, 1, scale=100, unit="%"),
         }
@@ -255,7 +264,7 @@ def provenance(record: dict, language: str) -> dict:
     full = {_("device"): ", ".join(p["devices"]), _("finished"): p["finished"]}
     if "seeds" in p:
         dataset = numbers.isolated(record["dataset"])
-        brief = [dataset, _seed_list(p["seeds"], language), commit, _core_seconds(p, language)]
+        brief = [dataset, _seed_list(p["seeds"], language), commit, _trained_for(p, language)]
         full[_("runs")] = p["runs"]
         full["torch.compile"] = " / ".join(_("yes") if compiled else _("no") for compiled in p["compiled"])
     else:  # a measurement of speed: no training and no data
@@ -288,6 +297,12 @@ def _seed_list(seeds: list[int], language: str) -> str:
     return _("seeds: {list}").format(list=_.listed([left_to_right(seed) for seed in seeds]))
 
 
-def _core_seconds(p: dict, language: str) -> str:
+def _trained_for(p: dict, language: str) -> str:
+    """Runs that take turns on a core all count the time that they wait, so this is no time of a processor."""
     n = p["training_seconds"]
-    return words(language).ngettext("{n} core-second", "{n} core-seconds", n).format(n=number(n))
+    sentence = words(language).ngettext(
+        "training time of all runs by the wall clock: {n} second",
+        "training time of all runs by the wall clock: {n} seconds",
+        n,
+    )
+    return sentence.format(n=number(n))

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Iterator
 
-from bn.lab import registry
 from bn.lab.judge import verdicts
 from bn.lab.judge.verdicts import Condition, Verdict
 from bn.lab.show import html, places, speech
 from bn.lab.show.forest import positions
 from bn.lab.show.numbers import NONE, number
 from bn.lab.show.words import words
-from bn.lab.store import claims, records
+from bn.lab.store import claims
 
 FAR = 1_000  # seeds: with more than that, an estimate so close to its limit is as good as at it
 
@@ -30,8 +29,7 @@ def _rows(language: str) -> Iterator[tuple[Verdict, dict | None, str, str]]:
 
 def open_verdicts() -> list[Verdict]:
     """Of the claims of the paper, those that more machines could decide."""
-    decided = {name: records.deciding(name) for name in registry.names()}
-    judged = [verdicts.judge(c.id, decided[c.experiment]) for c in claims.ledger().values() if c.of_the_paper]
+    judged = [verdicts.of_the_book(claim) for claim in claims.ledger().values() if claim.of_the_paper]
     return [verdict for verdict in judged if verdict.verdict in ("inconclusive", "notrun")]
 
 

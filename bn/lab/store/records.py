@@ -153,7 +153,7 @@ def _provenance(experiment: str, spec: Spec, metas: Sequence[dict], computed: Se
         "compiled": sorted({meta["compiled"] for meta in metas}),
         "seeds": list(spec.seeds),
         "runs": len(metas),
-        "training_seconds": round(_core_seconds(metas)),
+        "training_seconds": round(_training_seconds(metas)),
         "finished": max(meta["finished"] for meta in metas),
         "command": command(experiment, spec),
     }
@@ -176,8 +176,8 @@ def _versions(found: Sequence[dict]) -> dict[str, str]:
     return {name: ", ".join(sorted({v[name] for v in found if name in v})) for name in names}
 
 
-def _core_seconds(metas: Sequence[dict]) -> float:
-    """Seconds of one core: the runs of a group share theirs."""
+def _training_seconds(metas: Sequence[dict]) -> float:
+    """Seconds by the clock that the runs were trained for, all together: those of a group share theirs."""
     return sum(meta["training_seconds"] / meta["trained_together"] for meta in metas)
 
 

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from markupsafe import Markup
 
 from bn.lab import paths
-from bn.lab.judge import replaced, verdicts
+from bn.lab.judge import replaced, statistics, verdicts
 from bn.lab.judge.verdicts import Verdict
 from bn.lab.show import html, pages, speech
 from bn.lab.store import claims, records
@@ -94,7 +94,7 @@ def test_steps_and_seeds_agree_with_their_count(n):
 
 
 def test_a_card_counts_the_seeds_that_its_claim_is_judged_by():
-    record, verdict = records.deciding("activations"), pages.judged(claims.ledger()["fig1a-accuracy"])
+    record, verdict = records.deciding("activations"), verdicts.of_the_book(claims.ledger()["fig1a-accuracy"])
     first, *others = verdict.conditions
     fewer = replace(first, estimate=replace(first.estimate, n=5))
     sizes = [
@@ -106,10 +106,20 @@ def test_a_card_counts_the_seeds_that_its_claim_is_judged_by():
 
 def test_an_estimate_can_only_be_said_in_a_known_form():
     record = records.deciding("activations")
-    verdict = pages.judged(claims.ledger()["fig1a-accuracy"])
+    verdict = verdicts.of_the_book(claims.ledger()["fig1a-accuracy"])
     claim = replace(verdict.claim, found="{steps_ratio:loudly}")
     with pytest.raises(ValueError, match=r"an estimate can be said as .*'signed'.*, not as 'loudly'"):
         speech.found(replace(verdict, claim=claim), record, "en")
+
+
+def test_of_shares_a_card_says_in_how_many_seeds_they_are_whole_with_the_exact_interval(monkeypatch):
+    record = records.deciding("learning_rates")
+    verdict = verdicts.of_the_book(claims.ledger()["high-lr-problems"])
+    shares = statistics.mean([1.0] * 7 + [2 / 3])
+    claim = replace(verdict.claim, found="{broken:whole of n}{broken:whole interval}")
+    monkeypatch.setattr(verdicts, "estimates", lambda claim, record: {"broken": shares})
+    (said,) = speech.found(replace(verdict, claim=claim), record, "en")["lines"]
+    assert seen.bare(said) == "7/8 [47.3%, 99.7%]"
 
 
 # ---- Verdicts by replaced rules, and claims without one ------------------------------------------

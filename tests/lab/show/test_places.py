@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup
 from test_book import markdown
 
 from bn.lab import registry
+from bn.lab.judge import verdicts
 from bn.lab.show import pages, places
 from bn.lab.store import claims, records
 
@@ -117,7 +118,7 @@ def test_the_sections_count_every_claim_of_the_paper(language):
     counts = [int(b.string) if b else 1 for badge in found_badges(found) for b in [badge.b]]
     assert sum(counts) == len([claim for claim in claims.ledger().values() if claim.of_the_paper])
     of_41 = next(row for row, name in zip(found, OF_THE_PAPER, strict=True) if name == "4.1")
-    verdict = pages.judged(claims.ledger()["fig1a-accuracy"]).verdict
+    verdict = verdicts.of_the_book(claims.ledger()["fig1a-accuracy"]).verdict
     assert of_41.select_one(f".bn-{verdict}")
 
 

@@ -21,7 +21,7 @@ def condition(values: list[float], limit: float = 0.0, relation: str = "at_least
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_the_list_is_of_all_inconclusive_and_not_run_claims_of_the_paper(language):
     links = BeautifulSoup(pages.part(language, "undecided"), "html.parser").select("tbody td:first-child a")
-    judged = {c.id: pages.judged(c).verdict for c in claims.ledger().values() if c.of_the_paper}
+    judged = {c.id: verdicts.of_the_book(c).verdict for c in claims.ledger().values() if c.of_the_paper}
     expected = [name for name, verdict in judged.items() if verdict in ("inconclusive", "notrun")]
     assert [a["href"] for a in links] == [f"claims.html#claim-{name}" for name in expected]
     assert expected

@@ -182,6 +182,12 @@ def test_the_strip_says_which_commits_and_which_are_not_known(commit, dirty, wor
     assert "None" not in brief + str(full)
 
 
+@pytest.mark.parametrize(("seconds", "words"), [(1, "1 second"), (5377, "5,377 seconds")])
+def test_the_strip_calls_the_time_of_training_what_it_is(seconds, words):
+    brief, _ = strip(training_seconds=seconds)
+    assert brief.endswith(f" · training time of all runs by the wall clock: {words}")
+
+
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_what_is_not_known_is_said_in_the_language_of_the_page(language):
     brief, full = strip(language, commit="unknown", dirty=None)

@@ -129,8 +129,8 @@ def moved(record: dict, language: str) -> Drawing:
     note = _(
         "Wasserstein-1 distance of the distributions of a unit, its mean and deviation aside, from a tenth of the "
         "training to its end: the median unit of the second and the third hidden layer. With BN: u where BN stands "
-        "on u, after the nonlinearity, and Wu where it stands on Wu. Dots: the seeds. Marks: their geometric mean with "
-        "its 95% interval."
+        "on u, after the nonlinearity, and Wu where it stands on Wu. Each network is trained at its own best rate. "
+        "Dots: the seeds. Marks: their geometric mean with its 95% interval."
     )
     return Drawing(panels, _moved_title(record, language), note)
 

@@ -151,7 +151,7 @@ def orthogonal_preserves_gradient(case: Case) -> Numbers:
     """JJᵀ = I keeps |Jᵀg| = |g|, also of fewer outputs than inputs, of which |Jv| < |v|: `forward_loss`.
 
     `whitened`: distance of the singular values from 1 where the vectors on both sides are whitened, as the paper
-    assumes. `normalized`: where they are normalized alone, the largest distance.
+    assumes. `normalized`: where those of the input are whitened and those of the output are normalized alone.
     """
     square = np.linalg.qr(case.u.T @ case.u)[0]
     wide, g, v = square[: len(case.weight)], case.dy[0], square.sum(0)

@@ -11,7 +11,7 @@ from bn.lab.chapters.regularization.spec import FEW, WHOLE
 from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 
-PENALTY_SIZES = 16, 256  # examples: below, mini-batches are no small disturbance; above, the noise of 8 draws counts
+PENALTY_SIZES = 16, 256  # examples: below, mini-batches are no small disturbance; above, the noise of few draws counts
 _SHIFTED = 1  # the layer of BN that comes behind Dropout
 
 
@@ -40,6 +40,17 @@ def noise_helps(record: dict) -> dict[str, Estimate]:
         "loss_ratio": statistics.ratio(*losses),
         "own_gain": statistics.mean(own_few - own_whole),
     }
+
+
+def gain_over_whole(record: dict, size: int) -> Estimate:
+    """What statistics of so many examples gain in test accuracy over those of the whole mini-batch, in points."""
+    few, whole = (finals(record["groups"][str(of)]) for of in (size, WHOLE))
+    return statistics.mean(few - whole)
+
+
+def knows_all(network: dict) -> bool:
+    """Whether each seed has all of its training images right at the end."""
+    return bool((np.array(network["train"], float)[:, -LAST:] == 1).all())
 
 
 def penalty(record: dict) -> dict[str, Estimate]:

@@ -77,7 +77,7 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
     axes.plot(
         sizes, np.sqrt(1.5 / sizes), color=QUIET, linewidth=1.2, zorder=5, label=numbers.left_to_right("√(1.5 / m)")
     )
-    _sizes_axis(axes, sizes, language)
+    sizes_axis(axes, sizes, language)
     axes.set(yscale="log", ylim=(0.01, None), ylabel=_("standard deviation"))
     axes.yaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1]))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -86,7 +86,7 @@ def _noise(found: Mapping, language: str) -> tuple[Figure, str]:
     return axes.figure, f"{title}: " + _("standard deviation")
 
 
-def _sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
+def sizes_axis(axes: Axes, sizes: np.ndarray, language: str) -> None:
     """Numbers of examples, each as far from the next as its ratio to it."""
     _ = words(language)
     axes.set(xscale="log", xlabel=_("examples in the statistics"))
@@ -160,7 +160,7 @@ def _curves(
 def _dropout_title(record: dict, language: str) -> str:
     _, found = words(language), estimates.dropout(record)
     sentence = _("Dropout changes the test accuracy by {plain} points without BN and by {bn} points with it.")
-    return sentence.format(**{key: _points(found[f"gain_{key}"]) for key in ("plain", "bn")})
+    return sentence.format(**{key: points(found[f"gain_{key}"]) for key in ("plain", "bn")})
 
 
 def _dropout_note(record: dict, language: str) -> str:
@@ -174,7 +174,8 @@ def _dropout_note(record: dict, language: str) -> str:
     return sentence.format(share=share, count=number(len(record["tried"]["rates"])), rates=_.listed(rates, ";"))
 
 
-def _points(estimate: statistics.Estimate) -> str:
+def points(estimate: statistics.Estimate) -> str:
+    """Percentage points with their sign and interval."""
     return numbers.signed(estimate.value) + numbers.interval(estimate, 2)
 
 
@@ -199,7 +200,7 @@ def _by_size(networks: Mapping, title: str, label: str, measure, language: str) 
     axes.plot(sizes, mean, color=COLOURS["bn"], linewidth=1.2)
     if len(by_seed) > 1:
         axes.errorbar(sizes, mean, [mean - low, high - mean], fmt="s", color=COLOURS["bn"], markersize=5, capsize=3)
-    _sizes_axis(axes, sizes, language)
+    sizes_axis(axes, sizes, language)
     axes.set(xlim=(sizes[0] / 1.5, sizes[-1] * 1.5), ylabel=label)
     ends = [f"{number(int(size))} {value:.2f}" for size, value in zip(sizes, mean, strict=True)]
     return axes.figure, f"{title}: {label}: " + words(language).listed(ends)
@@ -211,7 +212,7 @@ def _groups_title(record: dict, language: str) -> str:
         "Statistics of {few} examples in the place of {whole} change the test accuracy by {gain} points, with the same "
         "mini-batches and the same rate."
     )
-    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=_points(found["test_gain"]))
+    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=points(found["test_gain"]))
 
 
 def _groups_note(record: dict, language: str) -> str:
@@ -229,7 +230,47 @@ def _groups_note(record: dict, language: str) -> str:
         rate=number(network["rate"]),
         count=number(len(record["tried"]["rates"])),
     )
-    return f"{said} {_highest(record, language)}"
+    return " ".join([said, _whose_rate(record, language), *_known(record, language), _highest(record, language)])
+
+
+def _whose_rate(record: dict, language: str) -> str:
+    """Whether the one rate is also the best of the two sizes alone that it was chosen for; their gain at these."""
+    _, one = words(language), record["groups"][str(WHOLE)]["rate"]
+    own = {size: record["own_groups"][str(size)]["rate"] for size in (FEW, WHOLE)}
+    whose = [size for size, rate in own.items() if rate == one]
+    if len(whose) == 2:
+        return _("Alone, each of the two has its best rate there, too.")
+    if whose:
+        sentence = _(
+            "Alone, statistics of {few} have their best rate at {few_rate} and those of {whole} at {whole_rate}, so "
+            "that the one rate may favour those of {size}; with each at its own best rate the change is {gain} points."
+        )
+    else:
+        sentence = _(
+            "Alone, statistics of {few} have their best rate at {few_rate} and those of {whole} at {whole_rate}; with "
+            "each at its own best rate the change is {gain} points."
+        )
+    return sentence.format(
+        size=number(whose[0] if whose else FEW),
+        few=number(FEW),
+        few_rate=number(own[FEW]),
+        whole=number(WHOLE),
+        whole_rate=number(own[WHOLE]),
+        gain=points(estimates.noise_helps(record)["own_gain"]),
+    )
+
+
+def _known(record: dict, language: str) -> list[str]:
+    """Where both networks of the rule know all training images, that its line about the gap says nothing new."""
+    if not all(estimates.knows_all(record["groups"][str(size)]) for size in (FEW, WHOLE)):
+        return []
+    _ = words(language)
+    sentence = _(
+        "With statistics of {few} and of {whole} every seed ends with all training images right, so that their gaps "
+        "differ by what the test accuracies do, with the sign turned: the rule's line about the gap adds nothing to "
+        "the one about the accuracy."
+    )
+    return [sentence.format(few=number(FEW), whole=number(WHOLE))]
 
 
 def _highest(record: dict, language: str) -> str:
@@ -238,53 +279,12 @@ def _highest(record: dict, language: str) -> str:
     size = max(finals, key=lambda size: finals[size].mean())
     if size == WHOLE:
         return _("The whole mini-batch has the highest accuracy.")
-    lead = statistics.mean(finals[size] - finals[WHOLE])
+    lead = estimates.gain_over_whole(record, size)
     sentence = _(
         "The highest accuracy is that of {size}, {lead} points above the whole mini-batch; that this size would be "
         "compared was not fixed beforehand, so the interval is too narrow."
     )
-    return sentence.format(size=number(size), lead=_points(lead))
-
-
-def penalty(record: dict, language: str) -> Drawing:
-    """By how much the statistics of mini-batches raise the loss of a trained network, by their size."""
-    _ = words(language)
-    title, found = _("Loss by the noise"), record["noise"]
-    sizes, by_seed = np.array(found["sizes"]), np.array(found["penalty"], float)
-    positive = (by_seed > 0).all(0)
-    sizes, by_seed = sizes[positive], by_seed[:, positive]
-    at = estimates.PENALTY_SIZES
-    with styled():
-        axes = panel(title, language)
-        mean, low, high = np.exp(statistics.mean_curve(np.log(by_seed)))
-        axes.plot(sizes, mean, color=COLOURS["bn"], marker="o", markersize=4)
-        axes.fill_between(sizes, low, high, color=COLOURS["bn"], alpha=0.2, linewidth=0)
-        if at[1] in sizes:
-            line = mean[sizes == at[1]] * at[1] / sizes
-            axes.plot(sizes, line, color=QUIET, linewidth=1, label=numbers.left_to_right("1 / m"))
-            legend(axes, language, "upper right")
-        _sizes_axis(axes, sizes, language)
-        axes.set(yscale="log", ylabel=_("added loss, nats"))
-        axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
-    note = _(
-        "Mean loss on the training images by the statistics of random mini-batches, less that at inference, of the "
-        "network with BN and without Dropout: geometric mean over seeds with its 95% interval. The power is that "
-        "between {least} and {most} examples. Grey: inversely proportional to the size."
-    ).format(least=number(at[0]), most=number(at[-1]))
-    drawn = ((axes.figure, f"{title}: " + _("added loss, nats")),)
-    return Drawing(drawn, _penalty_title(record, language), note)
-
-
-def _power_of_ten(value: float, _position: int) -> str:
-    return f"10{numbers.superscript(round(np.log10(value)))}"
-
-
-def _penalty_title(record: dict, language: str) -> str:
-    _, exponent = words(language), estimates.penalty(record)["exponent"]
-    if not np.isfinite(exponent.value):
-        return _("Large mini-batches add no loss that can be told from none.")
-    said = _("The loss that the noise adds falls as the size of the mini-batch to the power {exponent}.")
-    return said.format(exponent=_points(exponent))
+    return sentence.format(size=number(size), lead=points(lead))
 
 
 def shift(record: dict, language: str) -> Drawing:

@@ -1,4 +1,4 @@
-"""What chapter 06 found, in two sentences for the first page of the book."""
+"""What chapter 06 found, in a few sentences for the first page of the book."""
 
 from bn.lab.chapters.regularization import estimates
 from bn.lab.chapters.regularization.spec import FEW, WHOLE
@@ -23,23 +23,34 @@ def _dropout(record: dict, language: str) -> str:
 
 
 def _noise(record: dict, language: str) -> str:
+    """The comparison that a rule judges, and those beside it that nothing had asked for."""
     _, gain = words(language), estimates.noise_helps(record)["test_gain"]
     if gain.low > 0:
         sentence = _(
-            "The noise of the mini-batch helps: by statistics of {few} examples in the place of {whole}, with "
-            "all else the same, the test accuracy rises by {gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, raises the test accuracy: {gain} percentage points."
         )
     elif gain.high < 0:
         sentence = _(
-            "The noise of the mini-batch does harm: by statistics of {few} examples in the place of {whole}, "
-            "with all else the same, the test accuracy changes by {gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, lowers the test accuracy: {gain} percentage points."
         )
     else:
         sentence = _(
-            "The noise of the mini-batch shows no clear effect: by statistics of {few} examples in the place "
-            "of {whole}, with all else the same, the test accuracy changes by {gain} percentage points."
+            "More noise of the mini-batch, by statistics of {few} examples in the place of {whole} with all else the "
+            "same, has no clear effect on the test accuracy: {gain} percentage points."
         )
-    return sentence.format(few=number(FEW), whole=number(WHOLE), gain=points(gain))
+    planned = sentence.format(few=number(FEW), whole=number(WHOLE), gain=points(gain))
+    return f"{planned} {_unplanned(record, language)}"
+
+
+def _unplanned(record: dict, language: str) -> str:
+    """Statistics of the other sizes against those of the whole mini-batch."""
+    _, sizes = words(language), [int(size) for size in record["groups"] if int(size) not in (FEW, WHOLE)]
+    one = _("{gain} points with statistics of {size}")
+    changes = [one.format(size=number(size), gain=points(estimates.gain_over_whole(record, size))) for size in sizes]
+    sentence = _("In comparisons with {whole} that had not been planned the accuracy changes by {list}.")
+    return sentence.format(whole=number(WHOLE), list=_.listed(changes))
 
 
 def points(gain: Estimate) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import seen
 
-from bn.lab.chapters.regularization import figures, findings, tables
+from bn.lab.chapters.regularization import figures, findings, penalty, tables
 from bn.lab.show.style import svg
 
-DRAWN = (figures.noise, figures.groups, figures.dropout, figures.shift, figures.penalty)
+DRAWN = (figures.noise, figures.groups, figures.dropout, figures.shift, penalty.penalty)
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -65,20 +65,65 @@ def test_the_law_is_drawn_beside_the_noise(made):
 
 
 def test_a_size_that_adds_no_loss_in_some_seed_is_not_drawn(made):
-    axes = figures.penalty(made, "en").panels[0][0].axes[0]
+    axes = penalty.penalty(made, "en").panels[0][0].axes[0]
     assert list(axes.lines[0].get_xdata()) == [2, 4, 16, 64, 256]
     made["noise"]["penalty"][0][4] = -1e-9
-    drawing = figures.penalty(made, "en")
+    drawing = penalty.penalty(made, "en")
     assert list(drawing.panels[0][0].axes[0].lines[0].get_xdata()) == [2, 4, 16, 64]
     assert drawing.title == "Large mini-batches add no loss that can be told from none."
 
 
-@pytest.mark.parametrize(("points", "words"), [(0, "helps"), (-1, "shows no clear effect"), (-3, "does harm")])
+def test_the_note_says_which_sizes_are_left_out_and_by_how_much_the_loss_is_lower_there(made):
+    said = "1,024 examples, where it is lower in 3 of 3 seeds, by 1.0×10⁻⁶ to 1.0×10⁻⁶ nats."
+    assert seen.bare(penalty.penalty(made, "en").note).endswith(said)
+    made["noise"]["penalty"][0][1], made["noise"]["penalty"][0][5] = -0.25, -3e-6
+    note = seen.bare(penalty.penalty(made, "en").note)
+    assert "4 examples, where it is lower in 1 of 3 seeds, by 0.25 to 0.25 nats." in note
+    assert note.endswith("in 3 of 3 seeds, by 1.0×10⁻⁶ to 3.0×10⁻⁶ nats.")
+    for seed in made["noise"]["penalty"]:
+        seed[1] = seed[5] = 0.1
+    assert "Left out" not in penalty.penalty(made, "en").note
+
+
+def test_the_note_says_whether_the_power_of_the_law_is_in_the_interval(made):
+    assert "the power contains −1, the law of Luo" in seen.bare(penalty.penalty(made, "en").note)
+    for seed in made["noise"]["penalty"]:
+        seed[4] /= 10
+    assert "the power leaves out −1, the law of Luo" in seen.bare(penalty.penalty(made, "en").note)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"), [(0, "raises the"), (-1, "has no clear effect on the"), (-3, "lowers the")]
+)
 def test_the_finding_says_what_the_interval_says(made, points, words):
     network = made["groups"]["16"]
     network["test"] = [[a + points / 100 for a in seed] for seed in network["test"]]
-    _, noise = findings.findings(made, "en")
-    assert f"The noise of the mini-batch {words}" in noise
+    _, noise = map(seen.bare, findings.findings(made, "en"))
+    assert f"statistics of 16 examples in the place of 240 with all else the same, {words} test accuracy" in noise
+    assert noise.endswith(
+        "In comparisons with 240 that had not been planned the accuracy changes by −4.00 [−4.00, −4.00] points with "
+        "statistics of 4, +0.50 [0.50, 0.50] points with statistics of 60."
+    )
+
+
+def test_the_note_of_the_groups_says_whose_best_rate_the_one_rate_is(made):
+    assert "Alone, each of the two has its best rate there, too." in figures.groups(made, "en").note
+    made["own_groups"]["240"]["rate"] = made["groups"]["240"]["rate"] = 1.0
+    alone = "Alone, statistics of 16 have their best rate at 0.3 and those of 240 at 1"
+    gain = "with each at its own best rate the change is"
+    note = seen.bare(figures.groups(made, "en").note)
+    assert f"{alone}, so that the one rate may favour those of 240; {gain} +0.00" in note
+    made["groups"]["240"]["rate"], made["own_groups"]["240"] = 0.3, made["own_groups"]["240"] | {"rate": 1.0}
+    assert "may favour those of 16" in seen.bare(figures.groups(made, "en").note)
+    made["groups"]["240"]["rate"] = 3.0
+    assert f"{alone}; {gain}" in seen.bare(figures.groups(made, "en").note)
+
+
+def test_where_both_know_all_images_the_line_about_the_gap_adds_nothing(made):
+    said = "every seed ends with all training images right"
+    assert said in figures.groups(made, "en").note
+    made["groups"]["16"]["train"][2][-1] = 0.999
+    assert said not in figures.groups(made, "en").note
 
 
 def test_the_table_has_each_network_at_both_rates(made):
