@@ -39,7 +39,7 @@ RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 # The longest width is below the number of rows, or the covariance would have no inverse.
 SMOKE = Size(4, 2, (2, 4), (1.0,), 4, (8, 16), 64, 300)
 SHORT = Size(200, 2, (2, 4, 8), (1.0,), 20, (64, 256), 1024, 1_000)
-WHOLE = Size(500, 8, (2, 4, 8, 16), RATES, 20, (128, 256, 512, 1024), 2048, 5_000)
+WHOLE = Size(500, 3, (2, 4, 8, 16), RATES, 20, (128, 256, 512, 1024), 2048, 5_000)
 LONG = Size(2_000, 10, (2, 4, 8, 16), RATES, 20, (128, 256, 512, 1024), 2048, 20_000)
 
 
