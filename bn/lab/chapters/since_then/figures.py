@@ -17,7 +17,6 @@ from bn.lab.show.style import (
     LINES,
     QUIET,
     Drawing,
-    legend,
     legend_below,
     panel,
     short,
@@ -302,7 +301,7 @@ def _gaps(parts: dict, language: str) -> tuple[Figure, str]:
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.set(ylabel=_("percentage points"))
     steps_axis(axes, parts["0.1"]["steps"], _("training step"))
-    legend(axes, language, "upper right")
+    legend_below(axes, language)
     return axes.figure, title
 
 
