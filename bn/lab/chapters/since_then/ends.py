@@ -19,12 +19,11 @@ def of_deep(record: dict, named: dict[str, tuple], language: str) -> str:
 def of_mini_batches(record: dict, named: dict[str, tuple], language: str) -> str:
     """Of the networks of panels (a) and (b) with mini-batches of each size."""
     _, chosen = words(language), []
-    for part, panel in (("small", "(a)"), ("maps", "(b)")):
+    for part, whose in (("small", _("(a) {network} with {batch}")), ("maps", _("(b) {network} with {batch}"))):
         for name, by_batch in record[part].items():
             for batch, found in by_batch.items():
-                whose = _("{panel} {network} with {batch}")
-                whose = whose.format(panel=panel, network=_(named[name][0]), batch=number(int(batch)))
-                chosen.append((whose, found["rate"], found["tried"]))
+                network = whose.format(network=_(named[name][0]), batch=number(int(batch)))
+                chosen.append((network, found["rate"], found["tried"]))
     return said(chosen, len(record["ladder"]["seeds"]), language)
 
 

@@ -42,9 +42,9 @@ def _numbers(record: dict, language: str) -> list[str]:
             "gradient": smooth["turned_ratio"],
         },
         _(
-            "At the first weights, before any step, at that rate the loss varies {loss_first} times as much with BN, "
-            "the gradient {gradient_first} times, the gradients of the layers change {ratio_first} times as much, and "
-            "their cosine differs by {cosine_first}."
+            "At the first weights, before any step, and at the plain network's rate, the loss varies {loss_first} "
+            "times as much with BN, the gradient {gradient_first} times, the gradients of the layers change "
+            "{ratio_first} times as much, and their cosine differs by {cosine_first}."
         ): {
             "loss_first": smooth["first_range"],
             "gradient_first": smooth["first_turned"],
