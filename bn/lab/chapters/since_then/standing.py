@@ -9,7 +9,8 @@ from bn.lab.show.words import N_, words
 _SHIFT = {
     "smaller": N_("By the measure of Santurkar et al. BN does not reduce covariate shift here, as they found."),
     "not": N_(
-        "By the measure of Santurkar et al. BN does reduce covariate shift here, and they found that it does not."
+        "By the measure of Santurkar et al. BN does reduce covariate shift here, in the size of the change or in its "
+        "direction, and they found that it does not."
     ),
     "inconclusive": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. is inconclusive here."),
     "notrun": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. was not judged here."),

@@ -91,7 +91,7 @@ def test_where_the_explanation_stands_follows_the_verdict(made_up):
         made_up["deep"][network]["shift"] = [
             [value / 2 for value in seed] for seed in made_up["deep"][network]["shift"]
         ]
-    assert said().startswith("By the measure of Santurkar et al. BN does reduce covariate shift here")
+    assert said().startswith("By the measure of Santurkar et al. BN does reduce covariate shift here, in the size")
     assert "own rate they change 0.50 [" in said()
     made_up["scale"] = "smoke"
     assert "was not judged here" in said()

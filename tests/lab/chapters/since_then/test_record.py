@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from bn.lab import paths
 from bn.lab.chapters.since_then.record import _best, _tried
 from bn.lab.chapters.since_then.spec import CHOOSING, SinceThen
 from bn.lab.spec import ParameterError
+from bn.lab.store import records
 from bn.lab.train import runs
 
 SPEC = SinceThen(scale="smoke", dataset="digits")
@@ -52,6 +54,18 @@ def test_a_longer_training_is_evaluated_as_closely():
     usual, longer, shorter = (SinceThen(scale="cpu", dataset="mnist", seeds=1, steps=n) for n in (None, 1_600, 40))
     assert [spec.deep("bn", 0.1).every for spec in (usual, longer, shorter)] == [20, 20, 2]
     assert longer.small_batches("bn", 0.1, 32).every == 25
+
+
+def test_the_run_that_decides_is_as_long_as_its_claims_say():
+    found = records.deciding("since_then")
+    assert (found["asked"]["steps"], found["products"]["slow"]["steps"][-1]) == (1_600, 2_400)
+    assert found["small"]["bn"]["2"]["steps"] * 2 == found["maps"]["bn"]["2"]["steps"] * 2 == 16_000
+    assert found["separate"]["maps"]["32"]["steps"] == 500
+    assert {len(by_batch["2"]["tried"]) for by_batch in found["small"].values()} == {4}
+    text = (paths.CLAIMS / "since_then.yml").read_text("utf-8")
+    assert all(
+        words in text for words in ("1,600 steps", "2,400 steps", "16,000 in the run", "500 of them", "best of four")
+    )
 
 
 def test_averages_are_kept_with_their_start_and_without(kept):
