@@ -278,7 +278,7 @@ def _joined(found: dict, language: str) -> tuple[Figure, str]:
     axes.grid(False, axis="x")
     legend_below(axes, language)
     shown = [
-        f"{kind}, {called} {number(found[way + suffix].value)}"
+        _.listed([kind, f"{called} {number(found[way + suffix].value)}"])
         for kind, suffix in kinds.items()
         for way, (called, _style) in ways.items()
     ]
