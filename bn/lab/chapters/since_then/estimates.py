@@ -22,6 +22,11 @@ def of_training(network: dict, name: str) -> np.ndarray:
         return np.exp(np.log(np.array(network[name], float)).mean(1))
 
 
+def at_first(network: dict, name: str) -> np.ndarray:
+    """A quantity at the first weights of each seed."""
+    return np.array(network[name], float)[:, 0]
+
+
 def steps_to_target(network: dict) -> np.ndarray:
     """Of each seed the steps to TARGET, on a straight line between evaluations; the whole run where it never is."""
     steps = np.array(network["steps"], float)
@@ -39,7 +44,10 @@ def _reached(steps: np.ndarray, curve: np.ndarray) -> float:
 
 
 def shift_of_gradients(record: dict) -> dict[str, Estimate]:
-    """At one rate, BN over plain: how far a layer's gradient moves when those below are updated, and its cosine."""
+    """At one rate, BN over plain: how far a layer's gradient moves when those below are updated, and its cosine.
+
+    Over the training, and at the first weights.
+    """
     plain, bn = record["deep"]["plain"], record["deep"]["bn_equal"]
     cosine = {name: np.mean(np.array(net["cosine"], float), axis=1) for name, net in (("plain", plain), ("bn", bn))}
     return {
@@ -48,6 +56,8 @@ def shift_of_gradients(record: dict) -> dict[str, Estimate]:
         "cosine_plain": statistics.mean(cosine["plain"]),
         "cosine_bn": statistics.mean(cosine["bn"]),
         "moved_bn": statistics.ratio(of_training(bn, "moved"), of_training(plain, "moved")),
+        "first_shift": statistics.ratio(at_first(bn, "shift"), at_first(plain, "shift")),
+        "first_cosine": statistics.mean(at_first(bn, "cosine") - at_first(plain, "cosine")),
     }
 
 
@@ -64,10 +74,16 @@ def noise(record: dict) -> dict[str, Estimate]:
 
 
 def smoothness(record: dict) -> dict[str, Estimate]:
-    """Along the gradient at one rate, BN over plain: the range of the loss, and the change of the gradient."""
+    """Along the gradient at one rate, BN over plain: the range of the loss, and the change of the gradient.
+
+    Over the training, and at the first weights.
+    """
     plain, bn = record["deep"]["plain"], record["deep"]["bn_equal"]
-    names = {"range_ratio": "range", "turned_ratio": "turned"}
-    return {key: statistics.ratio(of_training(bn, name), of_training(plain, name)) for key, name in names.items()}
+    found = {}
+    for name in ("range", "turned"):
+        found[f"{name}_ratio"] = statistics.ratio(of_training(bn, name), of_training(plain, name))
+        found[f"first_{name}"] = statistics.ratio(at_first(bn, name), at_first(plain, name))
+    return found
 
 
 def effective_smoothness(record: dict) -> dict[str, Estimate]:
@@ -81,25 +97,38 @@ def error(part: dict, network: str, batch: int) -> list[float]:
     return part[network][str(batch)]["error"]
 
 
+def rise(part: dict, network: str, batch: int = 2) -> Estimate:
+    """The error with small mini-batches over that with 32."""
+    return statistics.ratio(error(part, network, batch), error(part, network, 32))
+
+
 def small_batches(record: dict) -> dict[str, Estimate]:
-    """The test error of BN with mini-batches of 2 and of 4, over that with 32; and with maps."""
+    """The rise of BN's error with mini-batches of 2 and of 4, and with maps."""
     part, maps = record["small"], record["maps"]
     return {
-        "rise_2": statistics.ratio(error(part, "bn", 2), error(part, "bn", 32)),
-        "rise_4": statistics.ratio(error(part, "bn", 4), error(part, "bn", 32)),
-        "rise_maps": statistics.ratio(error(maps, "bn", 2), error(maps, "bn", 32)),
+        "rise_2": rise(part, "bn"),
+        "rise_4": rise(part, "bn", 4),
+        "rise_maps": rise(maps, "bn"),
         "error_2": statistics.mean(error(part, "bn", 2), (0, 100)),
         "error_32": statistics.mean(error(part, "bn", 32), (0, 100)),
+        "error_2_maps": statistics.mean(error(maps, "bn", 2), (0, 100)),
+        "error_32_maps": statistics.mean(error(maps, "bn", 32), (0, 100)),
     }
 
 
 def other_normalizers(record: dict) -> dict[str, Estimate]:
-    """By how much the error rises from mini-batches of 32 to 2, over how much it rises with BN."""
+    """The rise of each normalizer's error at 2; that of Renorm over BN's; and with maps their errors at 2 over BN's."""
     part, maps = record["small"], record["maps"]
-    rises = {name: np.divide(error(part, name, 2), error(part, name, 32)) for name in part}
-    on_maps = {name: np.divide(error(maps, name, 2), error(maps, name, 32)) for name in maps}
-    found = {f"{name}_to_bn": statistics.ratio(rises[name], rises["bn"]) for name in rises if name != "bn"}
-    return found | {"instance_to_bn": statistics.ratio(on_maps["instance"], on_maps["bn"])}
+    rises = {name: np.divide(error(part, name, 2), error(part, name, 32)) for name in ("bn", "renorm")}
+    return {
+        **{f"{name}_rise": rise(part, name) for name in part},
+        **{f"{name}_rise_maps": rise(maps, name) for name in maps},
+        "renorm_to_bn": statistics.ratio(rises["renorm"], rises["bn"]),
+        **{
+            f"{name}_to_bn_maps": statistics.ratio(error(maps, name, 2), error(maps, "bn", 2))
+            for name in ("group", "instance")
+        },
+    }
 
 
 def rates(record: dict) -> dict[str, Estimate]:
@@ -131,29 +160,37 @@ def products(record: dict) -> dict[str, Estimate]:
 
 
 def separate(record: dict) -> dict[str, Estimate]:
-    """Points of test error that statistics of two images each add to those of the whole mini-batch."""
-    apart, joined = np.array(record["separate"]["32"]["error"]), np.array(error(record["small"], "bn", 32))
-    return {
-        "separate_cost": statistics.mean(apart - joined),
-        "error_separate": statistics.mean(apart, (0, 100)),
-        "error_joined": statistics.mean(joined, (0, 100)),
-    }
+    """Points of test error that statistics of two images each add to those of the whole mini-batch; and with maps."""
+    found = {}
+    for suffix, part in (("", "small"), ("_maps", "maps")):
+        apart, joined = np.array(error(record["separate"], part, 32)), np.array(error(record[part], "bn", 32))
+        found[f"separate_cost{suffix}"] = statistics.mean(apart - joined)
+        found[f"error_separate{suffix}"] = statistics.mean(apart, (0, 100))
+        found[f"error_joined{suffix}"] = statistics.mean(joined, (0, 100))
+    return found
 
 
-def gaps(part: dict) -> np.ndarray:
-    """Points of test accuracy that recomputed statistics have over moving averages, (seeds, evaluations)."""
-    return 100 * (np.array(part["recomputed"], float) - np.array(part["moving"], float))
+def gaps(part: dict, averages: str) -> np.ndarray:
+    """Points of test accuracy that recomputed statistics have over moving averages, (seeds, evaluations).
+
+    `averages`: "corrected", without what is left in them of the 0 and the 1 that they began with, or "moving", with it.
+    """
+    return 100 * (np.array(part["recomputed"], float) - np.array(part[averages], float))
 
 
 def averages(record: dict) -> dict[str, Estimate]:
-    """Those points early in the training and at its end, of the long memory; and of the short one."""
+    """Those points early in the training and at its end, of the long memory; and of the short one.
+
+    `early_gap` and `late_gap` are of averages without their start, `start_gap` is the early one with it.
+    """
     found = {}
     for suffix, memory in (("", "0.01"), ("_short", "0.1")):
-        part, gap = record["averages"][memory], gaps(record["averages"][memory])
-        steps = np.array(part["steps"])
+        part = record["averages"][memory]
+        steps, gap = np.array(part["steps"]), gaps(part, "corrected")
         early = (steps > 0) & (steps <= max(EARLY * steps[-1], steps[1]))
         found[f"early_gap{suffix}"] = statistics.mean(gap[:, early].mean(1))
         found[f"late_gap{suffix}"] = statistics.mean(final(gap))
+        found[f"start_gap{suffix}"] = statistics.mean(gaps(part, "moving")[:, early].mean(1))
     return found
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from bn.lab.chapters.since_then import estimates
+from bn.lab.chapters.since_then import ends, estimates
 from bn.lab.judge import statistics
 from bn.lab.show import numbers
 from bn.lab.show.numbers import left_to_right, number
@@ -17,7 +17,6 @@ from bn.lab.show.style import (
     LINES,
     QUIET,
     Drawing,
-    legend,
     legend_below,
     panel,
     short,
@@ -46,7 +45,7 @@ PRODUCTS = {
     "fast": {"color": INK, "linestyle": _DASHED},
     "more": {"color": QUIET, "linestyle": _DOTTED},
 }
-MEMORIES = {"0.1": {"linestyle": "-", "marker": "o"}, "0.01": {"linestyle": _DASHED, "marker": "s"}}
+MEMORIES = {"0.1": {"color": COLOURS["bn"], "linestyle": "-"}, "0.01": {"color": INK, "linestyle": _DASHED}}
 
 
 def shift(record: dict, language: str) -> Drawing:
@@ -66,15 +65,16 @@ def shift(record: dict, language: str) -> Drawing:
             _learning(record, _("(c) Validation accuracy"), ("plain", "bn", "noisy"), "validation", language),
         )
     title = _(
-        "At one rate the gradients change {shift} times as much with BN as without. With noise after BN the inputs "
-        "move {moved} times as far as in the plain network, and it needs {steps} times its steps."
+        "At one rate, over the training, the gradients change {shift} times as much with BN as without. With noise "
+        "after BN the inputs move {moved} times as far as in the plain network, and it needs {steps} times its steps."
     )
     shown = {"shift": "shift_ratio", "moved": "moved_ratio", "steps": "over_plain"}
     title = title.format(**{name: number(found[key].value) for name, key in shown.items()})
     note = _(
         "(a) Of a layer's gradient when the layers below have taken their step, relative to its size, mean of the "
         "layers; the network with noise is at its own rate. (b) Of the mean of a unit's input in a step, in standard "
-        "deviations, median of the units. (c) The line is the accuracy to which steps are counted. {rates} {bands}"
+        "deviations, median of the units; that it hardly moves behind BN is so by construction. (c) The line is the "
+        "accuracy to which steps are counted. {rates} {bands}"
     )
     return Drawing(panels, title, note.format(rates=_rates(record, language), bands=_bands_note(language)))
 
@@ -93,15 +93,17 @@ def landscape(record: dict, language: str) -> Drawing:
             _deep(record, "smoothness", names, _("(c) Change by distance"), _("change over distance"), language),
         )
     title = _(
-        "At one rate the loss along the step varies {range} times as much with BN as without, the gradient {turned} "
-        "times, and for the same distance {smoothness} times."
+        "At one rate, over the training, the loss along the step varies {range} times as much with BN as without, the "
+        "gradient {turned} times, and for the same distance {smoothness} times."
     )
     title = title.format(**{key: number(found[f"{key}_ratio"].value) for key in ("range", "turned", "smoothness")})
     note = _(
         "Along the gradient of a mini-batch, from a quarter of the step to four times as far, each network by its "
-        "rate; the largest on that way. {rates} {bands}"
+        "rate; the largest on that way. At the first weights the loss varies {range} times as much with BN as without, "
+        "and the gradient {turned} times. {rates} {bands}"
     )
-    return Drawing(panels, title, note.format(rates=_rates(record, language), bands=_bands_note(language)))
+    first = {key: number(found[f"first_{key}"].value) for key in ("range", "turned")}
+    return Drawing(panels, title, note.format(**first, rates=_rates(record, language), bands=_bands_note(language)))
 
 
 def rates(record: dict, language: str) -> Drawing:
@@ -130,15 +132,16 @@ def small_batches(record: dict, language: str) -> Drawing:
             _errors(record["maps"], _("(b) Convolutional"), language),
         )
     title = _(
-        "With 2 examples in a mini-batch the test error of BN is {rise} times that with 32; where maps give it more "
-        "numbers to each statistic, {maps} times."
+        "With 2 examples in a mini-batch the test error of BN is {rise} times that with 32 in a fully-connected "
+        "network, and {maps} times in a convolutional one, where maps give more numbers to each statistic."
     )
     title = title.format(rise=number(found["rise_2"].value), maps=number(found["rise_maps"].value))
     note = _(
-        "Each network sees as many images whatever the mini-batch, at the best of three rates for it. In (b) a map has "
-        "16 to 196 places. {bands}"
+        "Each network sees as many images whatever the mini-batch. In (a) two examples become +1 and −1 by BN, "
+        "whatever they are; in (b) a map has 16 to 196 places. {rates} {bands}"
     )
-    return Drawing(panels, title, note.format(bands=_bands_note(language)))
+    chosen = ends.of_mini_batches(record, NORMALIZERS, language)
+    return Drawing(panels, title, note.format(rates=chosen, bands=_bands_note(language)))
 
 
 def products(record: dict, language: str) -> Drawing:
@@ -164,12 +167,18 @@ def populations(record: dict, language: str) -> Drawing:
     with styled():
         panels = _joined(apart, language), _gaps(record["averages"], language)
     title = _(
-        "Separate statistics of 2 examples add {cost} points of error to those of all 32. Moving averages with "
-        "momentum 0.01 are {lag} points behind recomputed statistics in the first fifth of the training."
+        "Separate statistics of 2 examples change the error by {cost} points against those of all 32, in the "
+        "convolutional network by {maps}. Recomputed statistics change the accuracy by {lag} points against moving "
+        "averages with momentum 0.01 in the first fifth of the training, once the start of these is taken out."
     )
-    cost, behind = number(apart["separate_cost"].value), number(lag["early_gap"].value)
-    note = _("(b) Test accuracy by recomputed statistics less that by moving averages. {bands}")
-    return Drawing(panels, title.format(cost=cost, lag=behind), note.format(bands=_bands_note(language)))
+    shown = apart["separate_cost"], apart["separate_cost_maps"], lag["early_gap"]
+    signed = (numbers.signed(estimate.value) for estimate in shown)
+    title = title.format(**dict(zip(("cost", "maps", "lag"), signed, strict=True)))
+    note = _(
+        "(b) Test accuracy by recomputed statistics less that by moving averages; dotted, with the 0 and the 1 in them "
+        "with which the averages began. {rates} {bands}"
+    )
+    return Drawing(panels, title, note.format(rates=ends.of_separate(record, language), bands=_bands_note(language)))
 
 
 # ---- Panels --------------------------------------------------------------------------------------
@@ -248,38 +257,51 @@ def _products(networks: dict, name: str, title: str, label: str, language: str) 
 
 
 def _joined(found: dict, language: str) -> tuple[Figure, str]:
-    """Two errors with their intervals."""
+    """Errors of each kind of network with their intervals."""
     _ = words(language)
     title = _("(a) Separate or joined")
     axes = panel(title, language)
-    rows = {_("2 at a time"): found["error_separate"], _("all 32 joined"): found["error_joined"]}
-    for k, (estimate, colour) in enumerate(zip(rows.values(), (INK, COLOURS["bn"]), strict=True)):
-        axes.plot([k] * len(estimate.values), estimate.values, ".", color=colour, markersize=5, alpha=0.5)
-        axes.vlines(k + 0.12, estimate.low, estimate.high, color=colour, linewidth=1.8)
-        axes.plot([k + 0.12], [estimate.value], "o", color=colour, markersize=6)
-    axes.set_xticks(range(len(rows)), rows)
+    kinds = {_("fully connected"): "", _("convolutional"): "_maps"}
+    ways = {
+        "error_separate": (_("2 at a time"), {"color": INK, "marker": "s"}),
+        "error_joined": (_("all 32 joined"), {"color": COLOURS["bn"], "marker": "o"}),
+    }
+    for way, (called, style) in ways.items():
+        for k, suffix in enumerate(kinds.values()):
+            estimate, x = found[way + suffix], k - 0.15 if way == "error_separate" else k + 0.15
+            axes.plot([x] * len(estimate.values), estimate.values, ".", color=style["color"], markersize=5, alpha=0.5)
+            axes.vlines(x + 0.08, estimate.low, estimate.high, color=style["color"], linewidth=1.8)
+            label = None if k else called
+            axes.plot([x + 0.08], [estimate.value], markersize=6, linestyle="none", label=label, **style)
+    axes.set_xticks(range(len(kinds)), kinds)
     axes.set(xlim=(-0.5, 1.6), ylim=(0, None), ylabel=_("test error, %"))
     axes.grid(False, axis="x")
-    shown = [f"{name} {number(e.value)}" for name, e in rows.items()]
-    return axes.figure, f"{title}: {_.listed(shown)}"
+    legend_below(axes, language)
+    shown = [
+        _.listed([kind, f"{called} {number(found[way + suffix].value)}"])
+        for kind, suffix in kinds.items()
+        for way, (called, _style) in ways.items()
+    ]
+    return axes.figure, f"{title}: {_.listed(shown, ';')}"
 
 
 def _gaps(parts: dict, language: str) -> tuple[Figure, str]:
-    """What recomputed statistics have over moving averages of each momentum, over the training."""
+    """What recomputed statistics have over moving averages of each momentum, without their start and with it."""
     _ = words(language)
     title = _("(b) Behind recomputed statistics")
     axes = panel(title, language)
     axes.axhline(0, color=INK, linewidth=0.8)
     for memory, style in MEMORIES.items():
-        gap, steps = estimates.gaps(parts[memory]), parts[memory]["steps"]
+        steps = parts[memory]["steps"]
         called = _("momentum {number}").format(number=left_to_right(memory))
-        style = {"color": COLOURS["bn"], "markersize": 4} | style
-        _band(axes, steps[1:], statistics.mean_curve(gap[:, 1:]), called, style)
+        without, with_start = (estimates.gaps(parts[memory], name)[:, 1:] for name in ("corrected", "moving"))
+        _band(axes, steps[1:], statistics.mean_curve(without), called, style)
+        axes.plot(steps[1:], statistics.mean_curve(with_start)[0], color=style["color"], linestyle=_DOTTED)
     axes.set_yscale("symlog", linthresh=1)  # straight up to a point: early gaps are of another size
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.set(ylabel=_("percentage points"))
     steps_axis(axes, parts["0.1"]["steps"], _("training step"))
-    legend(axes, language, "upper right")
+    legend_below(axes, language)
     return axes.figure, title
 
 
@@ -298,11 +320,11 @@ def _ticks(axes: Axes, values: list) -> None:
 
 
 def _rates(record: dict, language: str) -> str:
-    """The rates of the deep networks, as a sentence."""
+    """The rates of the deep networks, and how they were chosen."""
     _ = words(language)
     rate = {name: number(record["deep"][name]["rate"]) for name in ("plain", "bn", "noisy")}
     sentence = _("Own rates: {plain} without BN, {bn} with it, {noisy} with noise.")
-    return sentence.format(**rate)
+    return f"{sentence.format(**rate)} {ends.of_deep(record, DEEP, language)}"
 
 
 def _bands_note(language: str) -> str:

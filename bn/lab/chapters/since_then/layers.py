@@ -63,8 +63,8 @@ class BatchRenorm1d(nn.Module):
         return r, d
 
 
-class SeparateBatchNorm1d(bn.BatchNorm1d):
-    """Batch Normalization (m, C) in which each `group` of so many examples has its own statistics in training.
+class _Separate:
+    """Batch Normalization (m, C, …) in which each `group` of so many examples has its own statistics in training.
 
     As on devices that do not exchange them; the moving averages follow the means over the groups.
     """
@@ -78,11 +78,22 @@ class SeparateBatchNorm1d(bn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         groups = x.unflatten(0, (-1, self.group))
-        mean, var = groups.mean(1, keepdim=True), groups.var(1, correction=0, keepdim=True)
+        over = (1, *range(3, groups.dim()))  # the examples of a group and the places of a map
+        mean, var = groups.mean(over, keepdim=True), groups.var(over, correction=0, keepdim=True)
         with torch.no_grad():
-            self.running_mean.lerp_(mean.mean(0)[0], self.momentum)
-            self.running_var.lerp_(var.mean(0)[0] * self.group / (self.group - 1), self.momentum)
-        return self.weight * ((groups - mean) / (var + self.eps).sqrt()).flatten(0, 1) + self.bias
+            n = groups[0].numel() // self.num_features
+            self.running_mean.lerp_(mean.mean(0).flatten(), self.momentum)
+            self.running_var.lerp_(var.mean(0).flatten() * n / (n - 1), self.momentum)
+        gamma, beta = (p.reshape(-1, *(1,) * (x.dim() - 2)) for p in (self.weight, self.bias))
+        return gamma * ((groups - mean) / (var + self.eps).sqrt()).flatten(0, 1) + beta
+
+
+class SeparateBatchNorm1d(_Separate, bn.BatchNorm1d):
+    """Of single numbers, (m, C)."""
+
+
+class SeparateBatchNorm2d(_Separate, bn.BatchNorm2d):
+    """Of maps, (m, C, p, q)."""
 
 
 class Scaled(nn.Module):

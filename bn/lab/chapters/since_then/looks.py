@@ -1,4 +1,4 @@
-"""Other statistics for a trained network: recomputed where it stands, or on images of another kind."""
+"""Other statistics for a trained network: without their start, recomputed where it stands, or of other images."""
 
 from copy import deepcopy
 
@@ -19,6 +19,26 @@ def recomputed(trainer: Trainer) -> dict[str, np.ndarray]:
     """`recomputed`: accuracy on test images by the averages of the statistics over training images, as Algorithm 2."""
     x = trainer.train.spread(IMAGES).x.float()
     return {"recomputed": np.array(accuracy(with_statistics(trainer.net, x), trainer.test))}
+
+
+def corrected(trainer: Trainer) -> dict[str, np.ndarray]:
+    """`corrected`: accuracy on test images by the moving averages without what is left in them of their start."""
+    return {"corrected": np.array(accuracy(without_start(trainer.net), trainer.test))}
+
+
+def without_start(net: nn.Module) -> nn.Module:
+    """A copy of a network whose moving averages are only of what they were given.
+
+    After t steps they still hold the share (1 − α)^t of the 0 and the 1 that they began with (Kingma and Ba, 2015).
+    Before the first step they hold nothing else and stay as they are.
+    """
+    net = deepcopy(net)
+    for layer in net.modules():
+        if isinstance(layer, bn.BatchNorm1d) and layer.num_batches_tracked:
+            held = (1 - layer.momentum) ** int(layer.num_batches_tracked)
+            layer.running_mean /= 1 - held
+            layer.running_var.sub_(held).clamp_(min=0).div_(1 - held)  # rounding may leave less than none
+    return net
 
 
 def shifted(trainer: Trainer) -> dict[str, np.ndarray]:

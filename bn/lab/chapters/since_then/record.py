@@ -1,6 +1,6 @@
 """What later papers claim of Batch Normalization, each measured on small networks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 import numpy as np
@@ -31,9 +31,11 @@ def record(spec: SinceThen) -> dict:
     """The parts.
 
     - `deep`: by network and rate ("plain", "bn", "noisy" at their own best, "bn_equal" at the plain network's).
-    - `small` and `maps`: errors by normalizer and mini-batch; `separate`: the same with statistics of FEW images each.
+    - `small` and `maps`: errors by normalizer and mini-batch; `separate`: of both the same with statistics of FEW
+      images each.
     - `products`: networks whose rates and weight decays have one product, or not; `scaling`: an identity.
-    - `averages`: accuracies by moving averages and recomputed ones; `shifted`: images of another kind.
+    - `averages`: accuracies by moving averages, the same without their start, and recomputed ones; `shifted`: images of
+      another kind.
     """
     tried = _tried(spec)
     of_choice = runs.run(product(_to_compare(tried), spec.choosing), "Rates")
@@ -44,13 +46,17 @@ def record(spec: SinceThen) -> dict:
     def of(*what: object) -> list[dict]:
         return [trained[asked[what], seed] for seed in spec.seeds]
 
+    def by_batch(part: str, network: str, batches: Iterable[int]) -> dict:
+        of_each = {batch: (part, network, batch) for batch in batches}
+        return {str(b): _errors(asked[what], tried[what], of(*what)) for b, what in of_each.items()}  # JSON has no ints
+
     kept = measurements.once("scaling", scaling.__name__, [list(spec.seeds)], lambda: scaling.measure(spec.seeds))
     results = {
         "deep": {name: _deep(asked["deep", name], of("deep", name)) for name in (*DEEP, "bn_equal")},
         "ladder": _ladder(spec, tried, of_choice),
-        "small": {n: _by_batch(asked, of, "small", n, SIZES_OF_BATCHES) for n in NORMALIZERS},
-        "maps": {n: _by_batch(asked, of, "maps", n, (FEW, FULL)) for n in OF_MAPS},
-        "separate": _by_batch(asked, of, "small", "separate", (FULL,)),
+        "small": {n: by_batch("small", n, SIZES_OF_BATCHES) for n in NORMALIZERS},
+        "maps": {n: by_batch("maps", n, (FEW, FULL)) for n in OF_MAPS},
+        "separate": {part: by_batch(part, "separate", (FULL,)) for part in ("small", "maps")},
         "products": {name: _product(asked["product", name], of("product", name)) for name in PRODUCTS},
         "scaling": kept["measured"],
         "averages": {str(memory): _averages(of("averages", memory)) for memory in MEMORIES},
@@ -67,7 +73,8 @@ def _tried(spec: SinceThen) -> dict[tuple, list[Network]]:
         tried["small", name, batch] = [spec.small_batches(name, r, batch) for r in spec.rates_for(batch)]
     for name, batch in product(OF_MAPS, (FEW, FULL)):
         tried["maps", name, batch] = [spec.of_maps(name, r, batch) for r in spec.rates_for(batch)]
-    tried["small", "separate", FULL] = [spec.small_batches("separate", r, FULL, FEW) for r in spec.rates_for(FULL)]
+    for part, of_part in (("small", spec.small_batches), ("maps", spec.of_maps)):
+        tried[part, "separate", FULL] = [of_part("separate", r, FULL, FEW) for r in spec.rates_for(FULL)]
     return tried
 
 
@@ -78,8 +85,8 @@ def _asked(spec: SinceThen, best: dict[tuple, Network]) -> dict[tuple, Network]:
     asked["deep", "bn_equal"] = spec.deep("bn", rates["plain"], "landscape")
     asked |= {what: setting for what, setting in best.items() if what[0] in ("small", "maps")}
     asked |= {("product", name): spec.invariant(*pair) for name, pair in PRODUCTS.items()}
-    for memory, measured in zip(MEMORIES, (("recomputed", "shifted"), ("recomputed",)), strict=True):
-        asked["averages", memory] = spec.deep("bn", rates["bn"], *measured, averages=memory)
+    for memory, measured in zip(MEMORIES, (("shifted",), ()), strict=True):
+        asked["averages", memory] = spec.deep("bn", rates["bn"], "recomputed", "corrected", *measured, averages=memory)
     return asked
 
 
@@ -113,15 +120,13 @@ def _deep(setting: Network, trained: list[dict]) -> dict:
     return {"rate": setting.learning_rate, "steps": trained[0]["steps"].tolist()} | layers | curves
 
 
-def _by_batch(asked: dict, of: Callable, part: str, network: str, batches: Iterable[int]) -> dict:
-    """By the size of the mini-batch, which is text in JSON, the rate and the final test error of each seed, percent."""
+def _errors(setting: Network, tried: list[Network], trained: list[dict]) -> dict:
+    """The rate, those among which it was chosen, and the final test error of each seed, percent."""
     return {
-        str(batch): {
-            "rate": asked[part, network, batch].learning_rate,
-            "steps": asked[part, network, batch].steps,
-            "error": records.numbers(100 * (1 - final([run["test"] for run in of(part, network, batch)]))),
-        }
-        for batch in batches
+        "rate": setting.learning_rate,
+        "tried": [other.learning_rate for other in tried],
+        "steps": setting.steps,
+        "error": records.numbers(100 * (1 - final([run["test"] for run in trained]))),
     }
 
 
@@ -137,8 +142,8 @@ def _product(setting: Network, trained: list[dict]) -> dict:
 
 
 def _averages(trained: list[dict]) -> dict:
-    """Test accuracies of each seed by the moving averages, and by recomputed statistics."""
-    curves = {"moving": "test", "recomputed": "recomputed"}
+    """Test accuracies of each seed by the moving averages, by the same without their start, and by recomputed ones."""
+    curves = {"moving": "test", "corrected": "corrected", "recomputed": "recomputed"}
     found = {name: [records.numbers(run[curve]) for run in trained] for name, curve in curves.items()}
     return {"steps": trained[0]["steps"].tolist()} | found
 

@@ -67,25 +67,24 @@ class SinceThen(DigitSpec):
         return CHOOSING[: self.size.choosing]
 
     def deep(self, network: str, rate: float, *measured: str, averages: float = MEMORIES[0]) -> Network:
-        """One with eight hidden layers."""
-        return self._network(network, rate, BATCH, self.steps, kind="deep", measured=measured, averages=averages)
+        """One with eight hidden layers; a longer training is evaluated more often, and not less closely."""
+        every = max(1, min(self.steps, self.size.steps) // self.size.evaluations)
+        asked = {"kind": "deep", "measured": measured, "averages": averages}
+        return self._network(network, rate, BATCH, self.steps, every=every, **asked)
 
     def small_batches(self, network: str, rate: float, batch: int, group: int = 0) -> Network:
-        """One with two hidden layers that sees as many images, whatever the mini-batch; averages remember as many."""
-        steps = max(1, self.images // batch)
-        return self._network(
-            network, rate, batch, steps, kind="shallow", averages=min(MEMORIES[0], batch / 320), group=group
-        )
+        """One with two hidden layers, for mini-batches of any size."""
+        return self._of_images("shallow", network, rate, batch, group)
 
-    def of_maps(self, network: str, rate: float, batch: int) -> Network:
-        """A convolutional one, which sees half as many images."""
-        steps, averages = max(1, self.images // 2 // batch), min(MEMORIES[0], batch / 320)
-        return self._network(network, rate, batch, steps, kind="convolutional", averages=averages)
+    def of_maps(self, network: str, rate: float, batch: int, group: int = 0) -> Network:
+        """The same of a convolutional one."""
+        return self._of_images("convolutional", network, rate, batch, group)
 
     def invariant(self, rate: float, weight_decay: float) -> Network:
         """One whose every weight is scale-invariant."""
         steps = self.steps * 3 // 2
-        return self._network("bn", rate, BATCH, steps, kind="invariant", weight_decay=weight_decay)
+        asked = {"kind": "invariant", "weight_decay": weight_decay}
+        return self._network("bn", rate, BATCH, steps, every=self._every(steps), **asked)
 
     @property
     def images(self) -> int:
@@ -93,11 +92,19 @@ class SinceThen(DigitSpec):
         return 10 * self.steps
 
     def rates_for(self, batch: int) -> tuple[float, ...]:
-        """Those that are tried with a mini-batch: they grow with its root; the highest is for deep networks with BN."""
-        return tuple(float(f"{rate * (batch / FULL) ** 0.5:.3g}") for rate in self.size.rates[:3])
+        """Those that are tried with a mini-batch: in proportion to it, as is usual for SGD."""
+        return tuple(float(f"{rate * batch / FULL:.3g}") for rate in self.size.rates)
+
+    def _of_images(self, kind: str, network: str, rate: float, batch: int, group: int) -> Network:
+        """It sees as many images, whatever the mini-batch, and its averages remember as many."""
+        steps, averages = max(1, self.images // batch), min(MEMORIES[0], batch / 320)
+        asked = {"kind": kind, "averages": averages, "group": group}
+        return self._network(network, rate, batch, steps, every=self._every(steps), **asked)
+
+    def _every(self, steps: int) -> int:
+        return max(1, steps // self.size.evaluations)
 
     def _network(self, network: str, rate: float, batch: int, steps: int, **options) -> Network:
         batch = min(batch, datasets.TRAINING_IMAGES[self.dataset])
-        every = max(1, steps // self.size.evaluations)
         asked = {"network": network, "dataset": self.dataset, "learning_rate": rate, "watched": WATCHED}
-        return Network(steps=steps, every=every, batch=batch, **asked, **options)
+        return Network(steps=steps, batch=batch, **asked, **options)

@@ -9,7 +9,8 @@ from bn.lab.show.words import N_, words
 _SHIFT = {
     "smaller": N_("By the measure of Santurkar et al. BN does not reduce covariate shift here, as they found."),
     "not": N_(
-        "By the measure of Santurkar et al. BN does reduce covariate shift here, and they found that it does not."
+        "By the measure of Santurkar et al. BN does reduce covariate shift here, in the size of the change or in its "
+        "direction, and they found that it does not."
     ),
     "inconclusive": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. is inconclusive here."),
     "notrun": N_("Whether BN reduces covariate shift by the measure of Santurkar et al. was not judged here."),
@@ -27,16 +28,29 @@ def _numbers(record: dict, language: str) -> list[str]:
     smooth, gain = estimates.smoothness(record), estimates.rates(record)
     sentences = {
         _(
-            "At one rate the gradients change {ratio} times as much with BN as without, and their cosine is higher by "
-            "{cosine}; with each at its own rate they change {own} times as much."
+            "At one rate, over the training, the gradients change {ratio} times as much with BN as without, and their "
+            "cosine differs by {cosine}; with each at its own rate they change {own} times as much."
         ): {"ratio": shift["shift_ratio"], "cosine": shift["cosine_gain"], "own": _own_rates(record)},
         _(
             "A network whose inputs are made to move {moved} times as far as the plain network's reaches {target} in "
             "{plain} times its steps and in {bn} times those of BN."
         ): {"moved": noise["moved_ratio"], "plain": noise["over_plain"], "bn": noise["over_bn"]},
-        _("Along the step the loss varies {loss} times as much with BN, and the gradient {gradient} times."): {
+        _(
+            "Over the training, the loss along the step varies {loss} times as much with BN, and the gradient "
+            "{gradient} times."
+        ): {
             "loss": smooth["range_ratio"],
             "gradient": smooth["turned_ratio"],
+        },
+        _(
+            "At the first weights, before any step, and at the plain network's rate, the loss varies {loss_first} "
+            "times as much with BN, the gradient {gradient_first} times, the gradients of the layers change "
+            "{ratio_first} times as much, and their cosine differs by {cosine_first}."
+        ): {
+            "loss_first": smooth["first_range"],
+            "gradient_first": smooth["first_turned"],
+            "ratio_first": shift["first_shift"],
+            "cosine_first": shift["first_cosine"],
         },
         _("Of the {own} points that BN gains at its own rate, {equal} are there at the rate of the plain network."): {
             "own": gain["gain_own"],

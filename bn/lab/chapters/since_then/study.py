@@ -15,7 +15,12 @@ DEEP, SHALLOW = (784, *(64,) * 8, 10), (784, 64, 64, 10)
 CHANNELS = (8, 16, 16)
 GROUPS = 4  # of units or of channels, in Group Normalization
 LOGITS = 4.0  # standard deviation of the logits of the network whose every weight is scale-invariant
-MEASURES = {"landscape": landscape.measure, "recomputed": looks.recomputed, "shifted": looks.shifted}
+MEASURES = {
+    "landscape": landscape.measure,
+    "recomputed": looks.recomputed,
+    "corrected": looks.corrected,
+    "shifted": looks.shifted,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,7 @@ def convolutional(setting: Network) -> nn.Module:
     """Three convolutions of images that were halved to 14×14 pixels, and a layer of classes over all places."""
     norms = {
         "bn": partial(bn.BatchNorm2d, momentum=setting.averages),
+        "separate": partial(layers.SeparateBatchNorm2d, group=setting.group, momentum=setting.averages),
         "group": partial(nn.GroupNorm, GROUPS),
         "instance": lambda channels: nn.GroupNorm(channels, channels),
     }

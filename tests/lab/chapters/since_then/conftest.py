@@ -32,7 +32,7 @@ def _deep(rate: float, reached: float, test: float, **curves) -> dict:
 def _errors(two: float, four: float, full: float) -> dict:
     by_batch = {"2": two, "4": four, "32": full}
     return {
-        batch: {"rate": 0.1, "steps": 10, "error": [error * k for k in (0.98, 1.0, 1.02)]}
+        batch: {"rate": 0.1, "tried": [0.03, 0.1, 0.3], "steps": 10, "error": [error * k for k in (0.98, 1.0, 1.02)]}
         for batch, error in by_batch.items()
     }
 
@@ -52,11 +52,12 @@ def _product(rate: float, weight_decay: float, effective: float, test: float) ->
     }
 
 
-def _averages(moving: float) -> dict:
-    early = [moving + k for k in (-0.01, 0.0, 0.01)]
+def _averages(corrected: float) -> dict:
+    early = [corrected + k for k in (-0.01, 0.0, 0.01)]
     return {
         "steps": STEPS,
-        "moving": [[0.1, low, 0.9, 0.9, 0.9] for low in early],
+        "moving": [[0.1, low / 2, 0.9, 0.9, 0.9] for low in early],
+        "corrected": [[0.1, low, 0.9, 0.9, 0.9] for low in early],
         "recomputed": [[0.1, 0.8, 0.9, 0.9, 0.9]] * 3,
     }
 
@@ -74,20 +75,23 @@ _RECORD = {
         "noisy": _deep(0.3, 11, 0.90, moved=0.2),
     },
     "ladder": {
-        "rates": [0.1, 0.3],
+        "rates": [0.1, 0.3, 1.0],
         "seeds": [2100],
-        "plain": [[0.8], [0.5]],
-        "bn": [[0.82], [0.9]],
-        "noisy": [[0], [0]],
+        "plain": [[0.8], [0.5], [0.1]],
+        "bn": [[0.82], [0.9], [0.8]],
+        "noisy": [[0], [0], [0]],
     },
     "small": {
         "bn": _errors(50, 20, 10),
         "renorm": _errors(20, 12, 10),
         "layer": _errors(10, 10, 10),
-        "group": _errors(11, 10, 10),
+        "group": _errors(10.5, 10, 10),
     },
-    "maps": {"bn": _two(10, 10), "group": _two(10, 10), "instance": _two(12, 10)},
-    "separate": {"32": {"rate": 0.1, "steps": 10, "error": [49.0, 51.0, 53.0]}},
+    "maps": {"bn": _two(15, 10), "group": _two(12, 12), "instance": _two(12, 10)},
+    "separate": {
+        "small": {"32": _errors(50, 50, 51)["32"]},
+        "maps": {"32": _errors(50, 50, 12)["32"]},
+    },
     "products": {
         "slow": _product(0.1, 0.05, 0.01, 0.9),
         "fast": _product(0.4, 0.0125, 0.0102, 0.901),

@@ -52,8 +52,15 @@ BROKEN = {
     "later-small-batches": [
         _scaled(0.2, "small", "bn", "2", "error"),
         _scaled(0.4, "small", "bn", "4", "error"),
+        _scaled(0.5, "maps", "bn", "2", "error"),
     ],
-    "later-other-normalizers": [_scaled(5, "small", name, "2", "error") for name in ("renorm", "layer", "group")],
+    "later-other-normalizers": [
+        _scaled(1.2, "small", "layer", "2", "error"),
+        _scaled(1.1, "small", "group", "2", "error"),
+        _scaled(0.8, "maps", "group", "32", "error"),
+        _scaled(0.6, "maps", "bn", "2", "error"),
+        _scaled(5, "small", "renorm", "2", "error"),
+    ],
     "later-gain-by-rates": [_scaled(1.09, "deep", "bn_equal", "test")],
     "later-scaled-trajectory": [_scaled(1e6, "scaling", "losses"), _scaled(1e6, "scaling", "weights")],
     "later-one-product": [
@@ -61,8 +68,11 @@ BROKEN = {
         _scaled(1.3, "products", "fast", "effective"),
         _scaled(0.9, "products", "fast", "test"),
     ],
-    "later-joined-statistics": [_scaled(0.2, "separate", "32", "error")],
-    "later-averages-lag": [_scaled(1.5, "averages", "0.01", "moving")],
+    "later-joined-statistics": [
+        _scaled(0.2, "separate", "small", "32", "error"),
+        _scaled(0.8, "separate", "maps", "32", "error"),
+    ],
+    "later-averages-lag": [_scaled(1.5, "averages", "0.01", "corrected")],
 }
 
 
@@ -114,17 +124,38 @@ def test_gains_by_hand(made_up):
 def test_rises_and_costs_by_hand(made_up):
     made_up["small"]["bn"]["2"]["error"], made_up["small"]["bn"]["32"]["error"] = [20, 40, 40], [10, 10, 20]
     made_up["small"]["layer"]["2"]["error"], made_up["small"]["layer"]["32"]["error"] = [10, 10, 10], [10, 10, 10]
-    made_up["separate"]["32"]["error"] = [30, 31, 40]
+    made_up["small"]["renorm"]["2"]["error"], made_up["small"]["renorm"]["32"]["error"] = [20, 20, 20], [10, 10, 10]
+    made_up["maps"]["bn"]["2"]["error"], made_up["maps"]["group"]["2"]["error"] = [10, 10, 10], [10, 20, 40]
+    made_up["separate"]["small"]["32"]["error"] = [30, 31, 40]
+    made_up["separate"]["maps"]["32"]["error"] = [11.8, 12, 12.2]
     assert estimates.small_batches(made_up)["rise_2"].value == pytest.approx(16 ** (1 / 3))
-    assert estimates.other_normalizers(made_up)["layer_to_bn"].value == pytest.approx(16 ** (-1 / 3))
-    assert estimates.separate(made_up)["separate_cost"].value == pytest.approx((20 + 21 + 20) / 3)
+    others = estimates.other_normalizers(made_up)
+    assert (others["bn_rise"].value, others["layer_rise"].value) == pytest.approx((16 ** (1 / 3), 1))
+    assert others["renorm_to_bn"].value == pytest.approx(2 / 16 ** (1 / 3))
+    assert others["group_to_bn_maps"].value == pytest.approx(2)
+    assert others["group_rise_maps"].value == pytest.approx(2 * 10 / 12 / (0.98 * 1.02) ** (1 / 3))
+    apart = estimates.separate(made_up)
+    assert apart["separate_cost"].value == pytest.approx((20 + 21 + 20) / 3)
+    assert apart["separate_cost_maps"].value == pytest.approx(2)
+
+
+def test_the_first_weights_stand_beside_the_training(made_up):
+    for network, factor in (("plain", 1.0), ("bn_equal", 3.0)):
+        for name in ("shift", "range", "turned", "cosine"):
+            made_up["deep"][network][name] = [[factor, 2.0, 2.0], [factor, 2.0, 2.0]]
+    shift, smooth = estimates.shift_of_gradients(made_up), estimates.smoothness(made_up)
+    assert (shift["first_shift"].value, shift["first_cosine"].value) == pytest.approx((3, 2))
+    assert (smooth["first_range"].value, smooth["first_turned"].value) == pytest.approx((3, 3))
+    assert shift["shift_ratio"].value == pytest.approx(3 ** (1 / 3))
 
 
 def test_gaps_early_and_late_by_hand():
-    part = {"steps": [0, 10, 20, 60, 100], "moving": [[0, 0.5, 0.6, 0.9, 0.9]] * 2}
+    part = {"steps": [0, 10, 20, 60, 100], "corrected": [[0, 0.5, 0.6, 0.9, 0.9]] * 2}
+    part["moving"] = [[0, 0.1, 0.1, 0.9, 0.9]] * 2
     part["recomputed"] = [[0, 0.7, 0.7, 0.9, 0.91], [0, 0.7, 0.7, 0.9, 0.93]]
     found = estimates.averages({"averages": {"0.01": part, "0.1": part}})
     assert found["early_gap"].value == pytest.approx(15)  # at 10 and at 20 steps
+    assert found["start_gap"].value == pytest.approx(60)
     assert found["late_gap"].value == pytest.approx(2)  # a third of five is the last one
 
 

@@ -53,6 +53,25 @@ def test_after_its_warm_up_it_normalizes_by_the_averages_where_the_limits_allow(
     assert (layer.train()(x) + layers.D_MAX).abs().max() < 5
 
 
+def test_two_numbers_become_plus_and_minus_one_whatever_they_are():
+    y = bn.BatchNorm1d(3).double()(inputs(2))
+    torch.testing.assert_close(y.abs(), torch.ones(2, 3).double(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("group", [2, 12])
+def test_separate_statistics_of_maps_are_those_of_each_group(group):
+    layer, x = layers.SeparateBatchNorm2d(3, group).double(), inputs(12, 3 * 20).reshape(12, 3, 4, 5)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        layer.bias.copy_(torch.tensor([0.5, 0.0, -0.5]))
+    whole = bn.BatchNorm2d(3).double()
+    whole.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(layer(x), torch.cat([whole(part) for part in x.split(group)]))
+    if group == 12:
+        torch.testing.assert_close(layer.running_mean, whole.running_mean)
+        torch.testing.assert_close(layer.running_var, whole.running_var)
+
+
 @pytest.mark.parametrize("group", [2, 12])
 def test_separate_statistics_are_those_of_each_group(group):
     layer, x = layers.SeparateBatchNorm1d(3, group).double(), inputs()

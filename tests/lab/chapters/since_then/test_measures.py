@@ -1,5 +1,6 @@
 """What chapter 12 measures of a network, against autograd and by hand; nothing of it may change the training."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,6 +99,7 @@ def test_measuring_leaves_the_training_as_it_is(trainer):
     before = {name: tensor.clone() for name, tensor in trainer.net.state_dict().items()}
     landscape.measure(trainer)
     looks.recomputed(trainer)
+    looks.corrected(trainer)
     looks.with_statistics(trainer.net, trainer.train.x.float())
     assert all(torch.equal(before[name], tensor) for name, tensor in trainer.net.state_dict().items())
 
@@ -108,6 +110,22 @@ def test_new_statistics_are_those_of_the_new_images(trainer):
     given = trainer.net.linear1(x).reshape(2, 60, -1)
     torch.testing.assert_close(adapted.norm1.running_mean, given.mean((0, 1)))
     assert not torch.allclose(trainer.net.norm1.running_mean, adapted.norm1.running_mean)
+
+
+def test_without_their_start_averages_are_only_of_what_they_were_given(trainer, tiny):
+    trainer = Trainer(replace(trainer.setting, averages=0.01), 0, tiny)
+    assert torch.equal(looks.without_start(trainer.net).norm1.running_var, torch.ones(64))  # before the first step
+    given = []
+    trainer.net.norm1.register_forward_pre_hook(lambda _layer, x: given.append(x[0].detach()))
+    for _ in range(3):
+        trainer.advance()
+    weights = torch.tensor([0.99**2, 0.99, 1.0])
+    weights = (weights / weights.sum())[:, None]
+    norm = looks.without_start(trainer.net).norm1
+    torch.testing.assert_close(norm.running_mean, (weights * torch.stack([x.mean(0) for x in given])).sum(0))
+    variances = (weights * torch.stack([x.var(0) for x in given])).sum(0)
+    torch.testing.assert_close(norm.running_var, variances, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(trainer.net.norm1.running_var, variances, rtol=0.1)
 
 
 def test_other_images():
@@ -149,7 +167,7 @@ def test_every_network_is_what_it_is_called():
     for kind, names in {
         "deep": ("plain", "bn", "noisy"),
         "shallow": ("bn", "separate", "renorm", "layer", "group"),
-        "convolutional": ("bn", "group", "instance"),
+        "convolutional": ("bn", "group", "instance", "separate"),
         "invariant": ("bn",),
     }.items():
         for name in names:
