@@ -30,11 +30,12 @@ $(foreach name,$(filter-out $(SETTINGS),$(typed)),$(error unknown setting '$(nam
 $(foreach name,$(SETTINGS),$(if $(findstring $$,$(value $(name)))$(findstring $(newline),$(value $(name))),\
   $(error $(name) must be one line without a dollar sign)))
 
-.PHONY: help book test test-networks data bench gpu serve clean venv
+.PHONY: help book test test-slow test-networks data bench gpu serve clean venv
 
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
+	@echo "make test-slow   prove the rest: odd programs, settings of the batch, processes that die, a visit to a GPU (CI does)"
 	@echo "make test-networks   prove the functions for whole networks on those of torchvision and timm (twenty minutes)"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points; dataset=tiny-imagenet fetches that"
 	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"
@@ -55,10 +56,15 @@ book: $(BIN)/ready
 	@echo "The book is ready: open" $(call quoted,out)/html/index.html
 
 # A file is one process's work, and tests/conftest.py has those first that take longest.
+PYTEST = pytest --numprocesses $(call quoted,CORES) --dist loadfile --no-loadscope-reorder
+
 test: $(BIN)/ready
 	ruff check bn book tests notebooks
 	ruff format --check bn book tests notebooks
-	pytest --numprocesses $(call quoted,CORES) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
+
+test-slow: $(BIN)/ready
+	$(PYTEST) -m slow
 
 # Writes book/networks.json, from which the page on the package has its counts.
 test-networks: $(BIN)/networks

@@ -48,7 +48,7 @@ STREAMS = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 ALL = {path.stem for path in map(registry.notebook, registry.names())}
 OF_IMAGES = {"08_training_speed", "09_ablations", "10_ensemble"}
 OF_DIGITS = ALL - OF_IMAGES
-pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("make"), reason="there is no make")]
 
 
 def install(folder: Path, **programs: str) -> None:

@@ -60,6 +60,7 @@ def test_both_are_one_call_in_training_and_in_inference(monkeypatch):
     assert called == [(True, "relu"), (False, "relu")] and fused_layers(net) == {"1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "first"),
     [*((cls, nn.Module.train) for cls in PROGRAMS), *((cls, bn.convert) for cls in PROGRAMS[:4])],

@@ -19,6 +19,8 @@ import pytest
 from bs4 import BeautifulSoup
 from test_book import ROOT, build
 
+pytestmark = pytest.mark.slow
+
 NAME, PAGE = "throwaway", "99_throwaway"
 MODULES = {
     "__init__": '''"""A chapter for a test: the mean of the seeds."""

@@ -27,7 +27,7 @@ SCHEDULES = tuple(itertools.product(LAGS, TASKS) if CUDA else zip(LAGS, TASKS, s
 NAMES = ("y", "mean", "rstd", "bits", "dx", "dweight", "dbias", "dresidual")
 LONGEST = 40 if CUDA else 120  # seconds of a test; on a GPU most of them compile
 on_a_gpu = pytest.mark.skipif(not CUDA, reason="needs CUDA")
-pytestmark = pytest.mark.usefixtures("quick_interpreter", "watchdog")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_interpreter", "watchdog")]
 
 
 @pytest.fixture

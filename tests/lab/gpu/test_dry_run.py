@@ -12,6 +12,8 @@ from test_architecture import ROOT
 from bn.lab.gpu import stages
 from bn.lab.store import records
 
+pytestmark = pytest.mark.slow
+
 
 def visit(*options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "bn.lab.gpu", "--dry-run", "--minutes", "20", *map(str, options)]

@@ -15,6 +15,8 @@ from bn.lab.store import files
 from bn.lab.train import recipes
 from bn.lab.train.settings import Setting
 
+pytestmark = pytest.mark.slow
+
 SMALL = Setting("bn", "digits", steps=4, every=2, batch=20, learning_rate=0.5, weight_std=0.1)
 IMAGES = recipes.bn_x5(recipes.inception(recipes.SIZES["smoke", "digits"], "digits", 0.03, 2))
 HEAD = f"""

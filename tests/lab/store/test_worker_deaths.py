@@ -14,6 +14,8 @@ from bn.lab import paths
 from bn.lab.store import workers
 from bn.lab.store.files import RunError
 
+pytestmark = pytest.mark.slow
+
 ENDS = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "told to end": lambda: os.kill(os.getpid(), signal.SIGTERM),

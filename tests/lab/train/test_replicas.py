@@ -28,7 +28,7 @@ OF_TORCH = {
 }
 EACH_OPTIMIZER = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 NETWORKS = pytest.mark.parametrize("network", ["plain", "bn"])
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 class Stop(Exception):

@@ -14,7 +14,10 @@ from bn.lab.chapters.kernels.cases import DTYPES, INFERENCE, LAYOUTS, Case
 from bn.lab.chapters.kernels.compiled import parsed
 from bn.lab.store import code
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton's assembler is there on Linux only")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="Triton's assembler is there on Linux only"),
+]
 MORE = 1.1  # times the instructions of the record: another version of the compiler has its own order
 
 

@@ -15,6 +15,8 @@ from bn.lab.store.files import RunError
 from bn.lab.train import recipes, runs, specs, sweep
 from bn.lab.train.specs import ImageSpec
 
+pytestmark = pytest.mark.slow
+
 of_speed = importlib.import_module("bn.lab.chapters.training_speed.record")  # a function has its name too
 DRAWINGS = (figures.figure2, figures.decay, figures.equal, figures.sweep)
 TABLES = (tables.figure3, tables.divergence, tables.equal, tables.best, tables.throughput)
