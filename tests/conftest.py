@@ -28,9 +28,9 @@ settings.load_profile("patient")
 
 # What takes longest begins first: what begins last would leave the other cores without work. The first makes the book
 # that others look at, which come when it is likely to be there (if it is not, they wait: see test_book.py).
-LONGEST = ("test_api", "test_new_chapter", "test_dry_run", "test_fuse", "test_batch", "test_functional", "test_operands")
-LONGEST += ("test_as_torch", "test_inductor", "test_citizens", "test_runs", "test_fold", "test_compiled", "test_convert")
-LONGEST += ("test_notebooks", "test_browser")
+LONGEST = ("test_api", "test_new_chapter", "test_dry_run", "test_fuse", "test_batch", "test_functional")
+LONGEST += ("test_operands", "test_as_torch", "test_inductor", "test_citizens", "test_runs", "test_fold")
+LONGEST += ("test_compiled", "test_convert", "test_notebooks", "test_browser")
 
 
 def is_one_of_several(config) -> bool:
