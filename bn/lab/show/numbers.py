@@ -33,7 +33,7 @@ def number(value: object) -> str:
     """Three significant digits, or whole with commas; text as it is."""
     if isinstance(value, float | np.floating):
         by_power = math.isnan(value) or 0 < abs(value) < _SMALL
-        value = bare(value) if by_power else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        value = bare(value) if by_power else f"{value:z.3g}" if abs(value) < 100 else f"{value:,.0f}"
     elif isinstance(value, int | np.integer):
         value = f"{value:,}"
     return left_to_right(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 from markupsafe import escape
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -62,6 +63,12 @@ def steps_axis(axes: Axes, steps: list, label: str) -> None:
     axes.set(xlim=(0, steps[-1]), xlabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(short))
+
+
+def plain_ticks(axis: Axis) -> None:
+    """A logarithmic axis of one or two powers of ten, in plain numbers: 1, 2, 5, 10."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _position: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
 
 
 def short(value: float, _position: int) -> str:

@@ -53,6 +53,17 @@ def test_steps_are_written_in_the_papers_manner():
     assert [style.short(value, 0) for value in (0, 500, 10_000, 2_500)] == ["0", "500", "10K", "2.5K"]
 
 
+def test_a_short_logarithmic_axis_has_plain_numbers():
+    with styled():
+        axes = panel("title", "en")
+        axes.plot([0, 1], [0.4, 30])
+        axes.set(yscale="log", ylim=(0.4, 30))
+        style.plain_ticks(axes.yaxis)
+        axes.figure.draw_without_rendering()
+    labels = [label.get_text() for which in ("major", "minor") for label in axes.yaxis.get_ticklabels(which=which)]
+    assert {"0.5", "1", "2", "5", "10", "20"} <= set(labels) and not {"3", "4", "30"} & set(labels)
+
+
 def test_a_title_stands_where_reading_begins():
     for language, side in (("en", "left"), ("ar", "right")):
         axes = panel("title", language)

@@ -12,7 +12,7 @@ from bn.lab.judge import statistics
 from bn.lab.judge.statistics import Estimate
 from bn.lab.show import numbers, speech
 from bn.lab.show.numbers import number, pair
-from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend_below, panel, steps_axis, styled
+from bn.lab.show.style import COLOURS, INK, LINES, QUIET, Drawing, legend_below, panel, plain_ticks, steps_axis, styled
 from bn.lab.show.words import N_, words
 from bn.lab.train.stacks import PIXELS
 
@@ -213,16 +213,10 @@ def _errors(record: dict, kind: str, language: str) -> Figure:
         axes.plot(network["steps"], mean, label=_(NAMES[name]), **STYLES[name])
         axes.fill_between(network["steps"], low, high, color=STYLES[name]["color"], alpha=0.15, linewidth=0)
     axes.set(yscale="log", ylabel=_("test error, %"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(FuncFormatter(_some))
+    plain_ticks(axes.yaxis)
     steps_axis(axes, network["steps"], _("training step"))
     legend_below(axes, language)
     return axes.figure
-
-
-def _some(value: float, _position: int) -> str:
-    """Of the ticks between the powers of ten, enough to read the axis by."""
-    return f"{value:g}" if f"{value:g}"[0] in "25" else ""
 
 
 def _errors_alt(record: dict, kind: str, language: str) -> str:

@@ -19,6 +19,7 @@ from bn.lab.show.style import (
     Drawing,
     legend_below,
     panel,
+    plain_ticks,
     short,
     steps_axis,
     styled,
@@ -195,6 +196,8 @@ def _deep(
             logs = np.log(np.array(part[name], float))
         _band(axes, part["steps"], np.exp(statistics.mean_curve(logs)), _(called), style)
     axes.set(ylabel=_(label), **({"ylim": (0, None)} if name == "shift" else {"yscale": "log"}))
+    if name == "smoothness":
+        plain_ticks(axes.yaxis)
     steps_axis(axes, record["deep"]["plain"]["steps"], _("training step"))
     legend_below(axes, language)
     return axes.figure, f"{title}: {_(label)}"
