@@ -17,7 +17,7 @@ from torch.autograd import forward_ad, gradcheck
 
 from bn.functional import BACKENDS, batch_norm, batch_norm_act
 
-pytestmark = pytest.mark.usefixtures("quick_interpreter")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_interpreter")]
 backends = pytest.mark.parametrize("backend", BACKENDS)
 modes = pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
 fused = pytest.mark.parametrize(("activation", "residual"), FUSED, ids=["bn", "relu", "add-relu", "add"])

@@ -15,7 +15,7 @@ import bn
 from bn import functional, inductor, launch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-pytestmark = pytest.mark.usefixtures("quick_interpreter", "by_triton")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_interpreter", "by_triton")]
 
 
 @pytest.fixture
