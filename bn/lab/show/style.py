@@ -16,6 +16,7 @@ from markupsafe import escape
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -101,9 +102,11 @@ def svg(figure: Figure, alt: str) -> str:
     """One panel as inline SVG that takes its ink from the page."""
     buffer = io.StringIO()
     with styled():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # By the canvas itself: `savefig` draws twice, the first time to find the layout, which drawing finds anyway.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text))
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip()
+    text = re.sub(r"\s*\n\s*", " ", text).strip()  # a notebook keeps each line by itself, and is written at each cell
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
