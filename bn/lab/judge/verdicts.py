@@ -1,7 +1,10 @@
 """From a record to a verdict: the estimates of a claim, each with its interval, held against the lines of its rule."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -83,14 +86,13 @@ def judge(claim_id: str, record: dict | None) -> Verdict:
 
 def of_the_book(claim: Claim) -> Verdict:
     """The verdict on a claim by the record that decides. Each is found once: many parts of the pages ask for it."""
-    record = records.deciding(claim.experiment)
-    asked = claim.id, record and record["sha256"]
-    if asked not in _FOUND:
-        _FOUND[asked] = judge(claim.id, record)
-    return _FOUND[asked]
+    path = records.deciding_file(claim.experiment)
+    return _of_the_book(claim, path, path and path.stat().st_mtime_ns)
 
 
-_FOUND: dict[tuple[str, str | None], Verdict] = {}
+@cache
+def _of_the_book(claim: Claim, _path: Path | None, _written: int | None) -> Verdict:
+    return judge(claim.id, records.deciding(claim.experiment))
 
 
 def _changed_since(claim: Claim, digest: str | None) -> bool:
@@ -125,9 +127,9 @@ def p_value(verdict: Verdict) -> float:
     return float(np.max(of_lines))
 
 
-def holm_of_chapter(name: str, record: dict | None) -> dict[str, float]:
+def holm(judged: Iterable[Verdict]) -> dict[str, float]:
     """The p-value of each measured claim of a chapter, adjusted for there being several (Holm 1979), by id."""
-    raw = {claim.id: p_value(judge(claim.id, record)) for claim in claims.of_chapter(name)}
+    raw = {verdict.claim.id: p_value(verdict) for verdict in judged}
     raw = {claim_id: p for claim_id, p in raw.items() if math.isfinite(p)}
     return dict(zip(raw, statistics.holm(raw.values()), strict=True))
 

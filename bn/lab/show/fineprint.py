@@ -11,7 +11,7 @@ from bn.lab.show.words import words
 def small_print(judged: Verdict, holm: dict[str, float], language: str) -> dict:
     """`summary`: the p-value of the verdict, and the one after Holm's correction; `lines`: one for each of the rule.
 
-    `holm`: that of each claim of the chapter by id, as `verdicts.holm_of_chapter` has it. No lines where there is no
+    `holm`: that of each claim of the chapter by id, as `verdicts.holm` has it. No lines where there is no
     rule, or where an exact claim has no more to say than what was found.
     """
     _, claim, p = words(language), judged.claim, verdicts.p_value(judged)

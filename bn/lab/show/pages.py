@@ -55,7 +55,7 @@ def forest(language: str) -> str:
 def ledger(language: str) -> str:
     """Every claim of the paper with its verdict, the small print of it, and what an earlier rule had decided."""
     chapters = {claim.experiment for claim in of_the_paper()}
-    holm = {name: verdicts.holm_of_chapter(name, records.deciding(name)) for name in chapters}
+    holm = {name: verdicts.holm(map(verdicts.of_the_book, claims.of_chapter(name))) for name in chapters}
     found = [
         (verdict, found_in_book(verdict, language), small_print(verdict, holm[verdict.claim.experiment], language))
         for verdict in map(verdicts.of_the_book, of_the_paper())

@@ -87,14 +87,19 @@ def _sha256_of_text(text: str) -> str:
 
 def deciding(experiment: str) -> dict | None:
     """The record that decides the claims of an experiment: the committed one of the largest scale, if there is any."""
-    candidates = [paths.RECORDS / experiment / f"{scale}.json" for scale in reversed(SCALES) if scale != "smoke"]
-    path = next((path for path in candidates if path.exists()), None)
+    path = deciding_file(experiment)
     if path is None:
         return None
     record = read(path)
     if (record["experiment"], record["scale"]) != (experiment, path.stem):
         raise RecordError(f"{path} holds the record of {record['experiment']} at scale {record['scale']}")
     return record
+
+
+def deciding_file(experiment: str) -> Path | None:
+    """Where that record is."""
+    candidates = (paths.RECORDS / experiment / f"{scale}.json" for scale in reversed(SCALES) if scale != "smoke")
+    return next((path for path in candidates if path.exists()), None)
 
 
 def carried(code: str) -> dict | None:

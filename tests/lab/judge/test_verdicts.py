@@ -162,8 +162,8 @@ def test_p_values_of_a_chapter_are_adjusted_together(monkeypatch):
     made_up = {i: lambda record, i=i: {"x": estimates[i]} for i in ids}
     monkeypatch.setattr(registry, "experiment", lambda name: registry.Experiment("algorithm", object, None, made_up))
     monkeypatch.setattr(claims, "ledger", lambda: ledger)
-    monkeypatch.setattr(claims, "of_chapter", lambda name: [*ledger.values()])
-    found = verdicts.holm_of_chapter("algorithm", {"scale": "cpu", "papers_own_size": False, "rules": {}})
+    record = {"scale": "cpu", "papers_own_size": False, "rules": {}}
+    found = verdicts.holm(verdicts.judge(i, record) for i in ids)
     raw = [statistics.p_value(estimates[i], 0) for i in ids]
     assert found == pytest.approx({ids[0]: 2 * raw[0], ids[1]: 3 * raw[1], ids[2]: raw[2]})
 
