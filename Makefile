@@ -35,7 +35,7 @@ $(foreach name,$(SETTINGS),$(if $(findstring $$,$(value $(name)))$(findstring $(
 help:
 	@echo "make book    train, measure and print both editions into build/html (scale=smoke|cpu|gpu|paper)"
 	@echo "make test    prove the code, the notebooks and the pages"
-	@echo "make test-slow   prove the rest: odd programs, settings of the batch, processes that die, a visit to a GPU (CI does)"
+	@echo "make test-slow   prove the rest: odd programs, notebooks run again, processes that die or share a training (CI does)"
 	@echo "make test-networks   prove the functions for whole networks on those of torchvision and timm (twenty minutes)"
 	@echo "make data    fetch MNIST into data/, or where BN_DATA points; dataset=tiny-imagenet fetches that"
 	@echo "make bench   measure how fast the layers, the training and the book are, as ratios"

@@ -152,6 +152,7 @@ def test_a_checkpoint_after_a_divergence_would_move_its_step_and_is_not_written(
 # ---- Two processes -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_torchrun_trains_a_run_of_the_paper_and_a_second_call_trains_nothing(here, monkeypatch, capsys):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launch, "-m", "bn.lab.train.cli", *PAPER, "--network", "bn_x5"]
@@ -240,6 +241,7 @@ def processes(folder, tmp_path_factory):
     return [pickle.loads((where / f"{rank}.pkl").read_bytes()) for rank in range(2)], where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_on_halves_are_one_on_the_whole_if_statistics_are_joined(here, processes, monkeypatch, case):
     exact(monkeypatch)
@@ -257,6 +259,7 @@ def test_two_processes_on_halves_are_one_on_the_whole_if_statistics_are_joined(h
     torch.testing.assert_close(others_averages, averages, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_two_processes_ends_with_the_same_bytes(processes):
     results, folder = processes
     assert [result["resumed"][0] for result in results] == [6, 6]
@@ -264,11 +267,13 @@ def test_an_interrupted_run_of_two_processes_ends_with_the_same_bytes(processes)
     assert_same_bytes(content(folder / "whole"), content(folder / "killed"))
 
 
+@pytest.mark.slow
 def test_all_processes_go_by_what_the_first_one_found(processes):
     """One that waited for another job may find the run finished where the others looked too early, and would hang."""
     assert [result["told"] for result in processes[0]] == [[True, False]] * 2
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused_by_both_processes(processes):
     for result in processes[0]:
         status, said = result["nine"]
