@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bn.lab import registry
+from bn.lab import paths, registry
 from bn.lab.judge import statistics, verdicts
 from bn.lab.judge.statistics import Estimate
-from bn.lab.store import claims
+from bn.lab.store import claims, records
 from bn.lab.store.claims import Claim, Line
 
 RULE = (Line("error", "an error", "at_most", 1e-6), Line("effect", "an effect", "at_least", 2.0))
@@ -259,3 +259,17 @@ def test_a_rule_judges_what_the_record_holds(claim, smoke_records):
 def test_a_chapter_estimates_for_claims_that_there_are(name):
     entries = {claim.id for claim in claims.of_chapter(name)}
     assert set(registry.experiment(name).estimates) <= entries
+
+
+def test_a_verdict_of_the_book_is_that_of_the_record_as_it_stands(tmp_path, monkeypatch):
+    """Each is found once; but not for a record that has taken the place of the one that it was found by."""
+    claim, record = claims.ledger()["fig1a-accuracy"], records.deciding("activations")
+    monkeypatch.setattr(paths, "RECORDS", tmp_path)
+    assert verdicts.of_the_book(claim).verdict == "notrun"
+    place = tmp_path / "activations" / f"{record['scale']}.json"
+    records.write(record, place)
+    found = verdicts.of_the_book(claim)
+    assert found == verdicts.judge(claim.id, record) and not found.rule_changed
+    del record["sha256"]
+    records.write(records.sealed(record | {"rules": {}}), place)
+    assert verdicts.of_the_book(claim).rule_changed

@@ -47,6 +47,7 @@ def test_ink_is_the_pages_and_the_alternative_text_is_escaped():
     assert 'role="img" aria-label="an &#34;alt&#34; &lt;text&gt;"' in svg
     assert not re.search(r'<svg[^>]* (width|height)="', svg) and "<metadata>" not in svg
     assert not re.search(r"\d{4}-\d\d-\d\d", svg)
+    assert "\n" not in svg  # a string of a notebook
 
 
 def test_steps_are_written_in_the_papers_manner():
