@@ -60,7 +60,7 @@ def figure2(record: dict, language: str) -> Drawing:
         language,
         N_("BN-x5 comes to Inception's best accuracy, {target}, after {fast} steps; Inception itself after {slow}."),
         N_(
-            "Of the {all} networks with BN, {reached} come to Inception's best accuracy, {target}, in every seed; "
+            "Networks with BN that come to Inception's best accuracy, {target}, in every seed: {reached} of {all}; "
             "BN-x5 is not among them."
         ),
         all=number(len(with_bn)),

@@ -152,7 +152,7 @@ def test_the_title_of_figure_2_counts_the_steps(record):
 def test_the_title_of_figure_2_says_when_bn_x5_never_gets_there(record):
     record["networks"]["bn_x5"] = network(6, 0.3, [0, 0])
     title = plain(figures.figure2(record, "en").title)
-    assert title.startswith("Of the 4 networks with BN, 1 come to Inception's best accuracy, 40.0%, in every seed;")
+    assert title.startswith("Networks with BN that come to Inception's best accuracy, 40.0%, in every seed: 1 of 4;")
     assert "does not come" in plain(tables.figure3(record, "en").data)
 
 
